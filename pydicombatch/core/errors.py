@@ -1,0 +1,99 @@
+"""Everything that can go wrong, sorted by what should happen next.
+
+PydicombatchError
+├── ConfigError       the operator edits a file; nothing was sent
+├── TransientError    the runner tries this request again later
+├── RequestError      the runner records why and moves to the next request
+└── FatalError        the run stops; every other request would fail the same way
+    └── HeldError     another run holds this extraction
+"""
+
+from dataclasses import dataclass
+
+
+class PydicombatchError(Exception):
+    """A problem and its remedy; positional, so that it survives a pickle between processes."""
+
+    exit_code = 1
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(problem, remedy)
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, without a full stop."""
+        return str(self.args[0])
+
+    @property
+    def remedy(self) -> str:
+        """What the reader can do about it, without a full stop."""
+        return str(self.args[1])
+
+    def __str__(self) -> str:
+        return "{}. {}.".format(*self.args)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing wrong in a file of the operator's; `line` counts from 1, 0 is the whole file."""
+
+    problem: str
+    remedy: str
+    file: str = ""
+    line: int = 0
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}: " if self.line else f"{self.file}: " if self.file else ""
+        return f"{place}{self.problem}. {self.remedy}."
+
+
+class ConfigError(PydicombatchError):
+    """The configuration, the batch file or the command line is wrong; all findings at once."""
+
+    exit_code = 2
+
+    def __init__(self, *findings: Finding) -> None:
+        Exception.__init__(self, *findings)
+
+    @classmethod
+    def of(cls, problem: str, remedy: str, file: str = "", line: int = 0) -> "ConfigError":
+        """Make the error of a single finding."""
+        return cls(Finding(problem, remedy, file, line))
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Every finding, in the order of the file."""
+        return self.args
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, of all findings."""
+        return "; ".join(finding.problem for finding in self.findings)
+
+    @property
+    def remedy(self) -> str:
+        """What to do, of all findings."""
+        return "; ".join(finding.remedy for finding in self.findings)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.findings))
+
+
+class TransientError(PydicombatchError):
+    """A later try of this request may well succeed."""
+
+
+class RequestError(PydicombatchError):
+    """The request will not succeed as it is; others may."""
+
+
+class FatalError(PydicombatchError):
+    """No request can succeed until somebody intervenes."""
+
+    exit_code = 3
+
+
+class HeldError(FatalError):
+    """Another run holds this extraction."""
+
+    exit_code = 5

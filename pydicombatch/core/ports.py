@@ -1,0 +1,81 @@
+"""What the runner needs from the outside world, one verb each."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from pydicombatch.core.attribution import Expectation
+from pydicombatch.core.model import (
+    Answer,
+    Arrival,
+    Match,
+    Quarantined,
+    Request,
+    Stored,
+    Tally,
+)
+
+
+class Archive(Protocol):
+    """One association to the archive, kept open between requests, used by one thread.
+
+    Every verb opens the association when it is not open, and re-opens it when the archive has
+    dropped it in between. Each may raise `TransientError` (connection lost, silence, rejected for
+    load: try again later), `RequestError` (this request cannot be sent: try another) or
+    `FatalError` (rejected for good, model not offered: nothing will succeed).
+    """
+
+    def echo(self) -> Answer:
+        """Send a C-ECHO and return its final response."""
+
+    def find(self, request: Request, on_match: Callable[[Match], None]) -> Answer:
+        """Send a C-FIND, hand over every match, return the final response."""
+
+    def move(
+        self,
+        request: Request,
+        message_id: int,
+        destination: str,
+        on_progress: Callable[[Tally], None],
+    ) -> Answer:
+        """Send a C-MOVE to `destination`, hand over the counts of every pending response."""
+
+    def cancel(self) -> None:
+        """Ask the archive to end the operation that runs (PS3.7 9.3.2.3); from any thread."""
+
+    def abort(self) -> None:
+        """Drop the association at once; from any thread."""
+
+    def close(self) -> None:
+        """Release the association; never raises."""
+
+
+class Receiver(Protocol):
+    """Our storage SCP: what the archive pushes ends up in the spool, durable, then announced."""
+
+    def start(self, announce: Callable[[Arrival], None]) -> None:
+        """Listen; call `announce` for every instance that is durable in the spool.
+
+        Raises
+        ------
+        ConfigError
+            If the port cannot be bound.
+        """
+
+    def expect(self, expectation: Expectation) -> None:
+        """Accept the instances of this request from now on; returns once that is in force."""
+
+    def settle(self, request: int) -> None:
+        """Forget the message id of this request; its instances stay welcome by their UIDs."""
+
+    def refused(self) -> int:
+        """Return how many instances nobody asked for were refused so far."""
+
+    def close(self) -> None:
+        """Stop listening; instances acknowledged so far have been announced."""
+
+
+class Processor(Protocol):
+    """Takes an arrival from the spool to its final path."""
+
+    def process(self, arrival: Arrival) -> Stored | Quarantined:
+        """Decompress, anonymize, store; the spool file stays where it is."""
