@@ -1,7 +1,7 @@
 """The words of the program as frozen values: request, match, arrival, tally, stored, outcome."""
 
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum, StrEnum
 from pathlib import PurePath
 
 PENDING = frozenset({0xFF00, 0xFF01})  # PS3.4 C.4.1.1.4: not final
@@ -94,11 +94,23 @@ class Tally:
         return sum(count or 0 for count in counts)
 
 
+class Verdict(Enum):
+    """What a final status means for the request that earned it."""
+
+    DONE = "done"  # the archive has said all; what arrived decides
+    RETRY = "retry"  # later, with back-off
+    GIVE_UP = "give up"  # this row will not succeed as it is
+    STOP = "stop"  # no row will
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The final response of one operation."""
 
     status: int  # DIMSE status, 0x0000 to 0xFFFF
+    verdict: Verdict
+    reason: str = ""  # what the status means, a sentence without full stop; "" on success
+    remedy: str = ""  # what the reader can do about it
     tally: Tally = field(default_factory=Tally)
     comment: str = ""  # (0000,0902), escaped for a terminal
     offending: str = ""  # (0000,0901), as (gggg,eeee)
@@ -139,6 +151,14 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """What the ledger already holds under a SOP Instance UID."""
+
+    path: str  # below the output directory, with forward slashes
+    sha256: str  # hex
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """One instance at its final path."""
 
@@ -148,6 +168,7 @@ class Stored:
     sha256: str  # hex
     collided: bool = False  # the plain name was taken by another SOP Instance UID
     duplicate: bool = False  # the same instance was there already
+    aside: str = ""  # a duplicate with other content: its name in the quarantine directory
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from pydicombatch.core.attribution import Expectation
 from pydicombatch.core.model import (
     Answer,
     Arrival,
+    Known,
     Match,
     Quarantined,
     Request,
@@ -77,5 +78,17 @@ class Receiver(Protocol):
 class Processor(Protocol):
     """Takes an arrival from the spool to its final path."""
 
-    def process(self, arrival: Arrival) -> Stored | Quarantined:
-        """Decompress, anonymize, store; the spool file stays where it is."""
+    def process(self, arrival: Arrival, known: Known | None) -> Stored | Quarantined:
+        """Decompress, anonymize, store; the spool file stays until `discard`.
+
+        `known` is what the ledger holds under the same SOP Instance UID; two arrivals of one UID
+        are never processed at the same time. Safe to call from several threads.
+
+        Raises
+        ------
+        FatalError
+            If the output directory is full, read-only or gone.
+        """
+
+    def discard(self, arrival: Arrival) -> None:
+        """Remove the spool file; called once the ledger holds what became of it."""
