@@ -1,6 +1,7 @@
 """Makes the objects of one run from a configuration and lets them work."""
 
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,11 @@ def stores_here(config: Config) -> bool:
     return request.type is RequestType.MOVE and ours
 
 
+def never() -> float:
+    """Say that no instance was pushed to us yet."""
+    return float("-inf")
+
+
 def schedule(config: Config) -> Schedule:
     """Make the windows; none when the schedule is not enabled."""
     section = config.schedule
@@ -59,8 +65,12 @@ def schedule(config: Config) -> Schedule:
     return Schedule(windows, section.timezone, frozenset(section.excepted))
 
 
-def connect(config: Config) -> Archive:
-    """Make a session with the archive; it opens its association when it is first used."""
+def connect(config: Config, last_arrival: Callable[[], float] = never) -> Archive:
+    """Make a session with the archive; it opens its association when it is first used.
+
+    `last_arrival` tells when an instance was pushed to us last, in monotonic seconds: an archive
+    that sends instances is not silent.
+    """
     pacs, waits = config.pacs, config.pacs.timeouts
     peer = Peer(
         pacs.hostname,
@@ -70,7 +80,7 @@ def connect(config: Config) -> Archive:
         pacs.charset or "ISO_IR 192",
         Timeouts(waits.connect, waits.association, waits.response),
     )
-    return DimseArchive(peer, config.request.model, config.request.type)
+    return DimseArchive(peer, config.request.model, config.request.type, last_arrival)
 
 
 def results(config: Config, plan: Plan, ledger: Ledger) -> ResultsFile:
@@ -243,7 +253,7 @@ class Run:
             gate,
             Pace(windows, task.requests, clock.now()),
             settings,
-            lambda: connect(config),
+            lambda: connect(config, self._accounts.last_arrival),
             clock,
             self._stop,
             self._tally,

@@ -25,6 +25,7 @@ from pydicombatch.runner.events import Event
 from pydicombatch.runner.preflight import Check
 from pydicombatch.runner.summary import Summary
 from pydicombatch.runner.tally import RunTally
+from pydicombatch.store.tree import create
 
 log = EventLog(__name__)
 Listener = Callable[[Event], None]
@@ -126,6 +127,7 @@ class Extraction:
         self.validate()
         state = self.config.state_directory
         with ExitStack() as stack:
+            create(self.config.output.directory)
             lock = StateLock(state)
             stack.callback(lock.release)
             if restart:

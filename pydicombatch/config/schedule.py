@@ -73,11 +73,9 @@ Days = Annotated[
 ]
 
 
-def _check(start: TimeOfDay, end: TimeOfDay) -> None:
+def _check(start: TimeOfDay) -> None:
     if start.minutes == MIDNIGHT:
         raise wrong("has 24:00 as its start_time", "Write 00:00, the start of a day")
-    if start == end:
-        raise wrong("starts and ends at the same time", "Write 00:00 and 24:00 for the whole day")
 
 
 class Window(Section):
@@ -86,12 +84,12 @@ class Window(Section):
     days: Days = Field(default=EVERY_DAY, description="the days on which it starts, as `mon-fri`")
     start_time: Time = Field(description="when it opens")
     end_time: Time = Field(
-        description="when it closes; earlier than the start means on the next day, 24:00 is allowed"
+        description="when it closes, on the next day if not later than the start; 24:00 is allowed"
     )
 
     @model_validator(mode="after")
     def _has_length(self) -> "Window":
-        _check(self.start_time, self.end_time)
+        _check(self.start_time)
         if not self.days:
             raise wrong("has no days", "Name the days, as mon-fri, or leave days out for all")
         return self
@@ -108,7 +106,7 @@ class Schedule(Section):
     enabled: bool = Field(default=False, description="true: send requests only inside the windows")
     start_time: Time | None = Field(default=None, description="when the window opens, every day")
     end_time: Time | None = Field(
-        default=None, description="when it closes; earlier than the start means on the next day"
+        default=None, description="when it closes, on the next day if not later than the start"
     )
     timezone: TimeZone = Field(
         default="UTC", description="the zone of all times here; UTC wherever the program runs"
@@ -133,12 +131,14 @@ class Schedule(Section):
                     "has windows as well as start_time or end_time", "Keep one of the two forms"
                 )
             return self
+        if self.excepted and self.start_time is None and self.end_time is None:
+            return self  # every day but these
         if self.start_time is None or self.end_time is None:
             missing = "start_time" if self.start_time is None else "end_time"
             raise wrong(
                 f"is enabled but has no {missing}", "Give start_time and end_time, or windows"
             )
-        _check(self.start_time, self.end_time)
+        _check(self.start_time)
         return self
 
     @property
@@ -149,5 +149,5 @@ class Schedule(Section):
         if self.windows:
             return tuple(window.span for window in self.windows)
         if self.start_time is None or self.end_time is None:
-            return ()
+            return ((EVERY_DAY, 0, MIDNIGHT),)  # only some dates are excepted
         return ((EVERY_DAY, self.start_time.minutes, self.end_time.minutes),)

@@ -18,8 +18,8 @@ WHERE line > ? AND run = ? AND outcome IS NULL
 ORDER BY line LIMIT ?
 """
 ENTRY = """
-SELECT id, line, keys, carried, outcome, status, expected, stored, failed, quarantined, matches,
-    attempt, attempts, seconds, reason, remedy, finished FROM request
+SELECT id, request.line, keys, carried, outcome, status, expected, stored, failed, quarantined,
+    matches, attempt, attempts, seconds, reason, remedy, finished FROM request
 """
 # Requests that left the batch file keep their rows when they brought something.
 BROUGHT = "(line IS NOT NULL OR stored > 0 OR matches > 0)"
@@ -29,11 +29,10 @@ LEFT = (
     ENTRY
     + f"WHERE finished IS NOT NULL AND line IS NULL AND {BROUGHT} AND id > ? ORDER BY id LIMIT ?"
 )
-LINES = (
-    "SELECT batch.line, entry.* FROM batch JOIN ("
-    + ENTRY
-    + ") AS entry ON entry.id = request WHERE batch.line > ? ORDER BY batch.line LIMIT ?"
+LINES = ENTRY.replace("SELECT", "SELECT batch.line,").replace(
+    "FROM request", "FROM batch JOIN request ON request.id = batch.request"
 )
+LINES += "WHERE batch.line > ? ORDER BY batch.line LIMIT ?"
 COUNTS = """
 SELECT coalesce(outcome, 'pending'), count(*)
 FROM batch JOIN request ON request.id = batch.request GROUP BY 1

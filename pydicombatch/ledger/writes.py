@@ -79,8 +79,8 @@ UPDATE attempt SET ended = ?, status = ?, completed = ?, failed = ?, received = 
 WHERE id = ?
 """
 RETAINED = """
-SELECT request FROM asked
-WHERE (keyword, value) IN (VALUES {})
+WITH named (keyword, value) AS (VALUES {})
+SELECT request FROM named CROSS JOIN asked USING (keyword, value)  -- CROSS: in this order
 GROUP BY request HAVING count(DISTINCT keyword) = max(keywords)
 ORDER BY request
 """

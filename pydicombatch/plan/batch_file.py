@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
+from importlib import import_module
 from pathlib import Path
+from typing import cast
 
 from pydicombatch.core.elements import ElementError, parse_path
 from pydicombatch.core.errors import ConfigError, Finding
 from pydicombatch.plan.cells import Bad, Record, Table
 from pydicombatch.plan.csv_table import DELIMITERS, CsvTable, encoding_of, unreadable
-from pydicombatch.plan.spreadsheet import Spreadsheet
 
 _ZIP = b"PK\x03\x04"
 _OLE = b"\xd0\xcf\x11\xe0"  # .xls of before 2007
@@ -116,7 +117,8 @@ def _table(path: Path, carry: tuple[str, ...]) -> Table:
             "The batch file is an old .xls workbook", "Save it as .xlsx or as CSV", str(path)
         )
     if start == _ZIP or path.suffix.lower() == ".xlsx":
-        return Spreadsheet(path)
+        module = import_module("pydicombatch.plan.spreadsheet")  # openpyxl takes its time
+        return cast("Table", module.Spreadsheet(path))
     encoding = encoding_of(path)
     candidates = [CsvTable(path, encoding, delimiter) for delimiter in DELIMITERS]
     return max(candidates, key=lambda one: _sense(one, carry))

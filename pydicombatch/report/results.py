@@ -3,6 +3,8 @@
 import csv
 import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
@@ -13,7 +15,26 @@ from pydicombatch.report.rows import Cells
 PLACE = "results"  # name in the ledger: how far the file goes
 STALE = "results_stale"
 BEHIND = 1 << 62  # place of a request that has left the batch file
+PIECE = 1 << 20  # bytes read at a time
+ODD = "backslashreplace"  # a lone surrogate is no reason to stop
 MakeRows = Callable[[Entry], Iterable[Cells]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far the file goes."""
+
+    number: int = 0  # the last finished request in it, in the order of finishing
+    line: int = 0  # of the batch file: whose rows stand last
+    ordered: bool = True  # whether the rows stand in the order of the batch file
+    size: int = 0  # bytes
+
+
+class Digest(Protocol):
+    """A running digest, as `hashlib` makes them."""
+
+    def update(self, data: bytes, /) -> None:
+        """Take more bytes in."""
 
 
 class ResultsLedger(Protocol):
@@ -60,49 +81,50 @@ class ResultsFile:
         self._header = header
         self._rows = rows
         self._ledger = ledger
-        self._number = 0
-        self._line = 0
-        self._ordered = True
+        self._reach = Reach()
+        self._digest = sha256()  # of the file as far as it goes
 
     def open(self) -> None:
         """Make the file say what the ledger says."""
         place = self._ledger.meta(PLACE)
-        if self._ledger.meta(STALE) or not self._continues(place):
-            if place is None:
+        if place is None or place["path"] != str(self._path):
+            with _translated():
                 self._keep_foreign()
+        if self._ledger.meta(STALE) or not self._continues(place):
             self._write_anew()
         else:
-            self._number, self._line = place["number"], place["line"]
-            self._ordered = place["ordered"]
-            with _translated():
-                os.truncate(self._path, place["size"])
             self.update()
 
     def update(self) -> None:
         """Append what has finished since."""
-        number = self._number
-        with _translated(), self._path.open("a", encoding="utf-8", newline="") as file:
-            for entry in self._ledger.finished_after(self._number):
-                self._append(file, entry)
-            if self._number != number:
-                self._settle(file)
+        reach = self._reach
+        if not self._path.is_file() or self._path.stat().st_size < reach.size:
+            self._write_anew()  # somebody has moved it away or cut it
+            return
+        with _translated(), self._path.open("r+", encoding="utf-8", errors=ODD, newline="") as file:
+            file.truncate(reach.size)  # what a failed attempt has left
+            file.seek(0, os.SEEK_END)
+            for entry in self._ledger.finished_after(reach.number):
+                reach = self._append(file, entry, reach)
+            if reach.number != self._reach.number:
+                self._settle(file, reach)
 
     def close(self) -> None:
         """Append what is left, and put the rows in order."""
         self.update()
-        if self._ledger.meta(STALE) or not self._ordered:
+        if self._ledger.meta(STALE) or not self._reach.ordered:
             self._write_anew()
 
-    def _append(self, file: TextIO, entry: Entry) -> None:
+    def _append(self, file: TextIO, entry: Entry, reach: Reach) -> Reach:
         csv.writer(file).writerows(self._rows(entry))
         line = BEHIND if entry.line is None else entry.line
-        self._ordered = self._ordered and line >= self._line
-        self._line = line
-        self._number = max(self._number, entry.finished or 0)
+        number = max(reach.number, entry.finished or 0)
+        return Reach(number, line, reach.ordered and line >= reach.line, reach.size)
 
     def _write_anew(self) -> None:
         """Replace the file as a whole; it is never seen half written."""
-        self._number, self._line = 0, 0
+        reach = Reach()
+        self._remember(reach, "")  # from here on the old file is none to go on with
         self._ledger.set_meta(STALE, value=False)
         temporary = self._path.with_name(self._path.name + ".part")
         with _translated():
@@ -111,34 +133,40 @@ class ResultsFile:
             with _private(temporary) as file:
                 csv.writer(file).writerow(self._header)
                 for entry in self._ledger.results():
-                    self._append(file, entry)
+                    reach = self._append(file, entry, reach)
                 file.flush()
                 os.fsync(file.fileno())
-                self._ordered = True
                 temporary.replace(self._path)
-                self._settle(file)
+                self._digest = sha256()
+                self._settle(file, replace(reach, ordered=True))
 
-    def _settle(self, file: TextIO) -> None:
+    def _settle(self, file: TextIO, reach: Reach) -> None:
         """Make what was written durable, then let the ledger know."""
         file.flush()
         os.fsync(file.fileno())
-        place = {
-            "path": str(self._path),
-            "header": self._header,
-            "number": self._number,
-            "line": self._line,
-            "ordered": self._ordered,
-            "size": os.fstat(file.fileno()).st_size,
-        }
-        self._ledger.set_meta(PLACE, place)
+        size = os.fstat(file.fileno()).st_size
+        digest = self._digest.copy()
+        _add(digest, self._path, reach.size, size)
+        reach = replace(reach, size=size)
+        self._remember(reach, digest.hexdigest())
+        self._reach, self._digest = reach, digest
+
+    def _remember(self, reach: Reach, digest: str) -> None:
+        place = {"path": str(self._path), "header": self._header, "digest": digest}
+        self._ledger.set_meta(PLACE, place | asdict(reach))
 
     def _continues(self, place: dict[str, Any] | None) -> bool:
         """Whether the file on disk is the one that the ledger knows, with the same columns."""
-        if place is None or place["path"] != str(self._path):
+        if place is None or place["path"] != str(self._path) or not self._path.is_file():
             return False
-        if tuple(place["header"]) != self._header or not self._path.is_file():
+        if tuple(place["header"]) != self._header:
             return False
-        return self._path.stat().st_size >= int(place["size"])
+        reach = Reach(place["number"], place["line"], place["ordered"], place["size"])
+        digest = sha256()
+        with _translated():
+            _add(digest, self._path, 0, reach.size)
+        self._reach, self._digest = reach, digest
+        return bool(digest.hexdigest() == place["digest"])
 
     def _keep_foreign(self) -> None:
         """Move a file of an earlier extraction, or of another program, aside."""
@@ -147,8 +175,7 @@ class ResultsFile:
         number = 1
         while (kept := self._path.with_name(f"{self._path.name}.{number}")).exists():
             number += 1
-        with _translated():
-            self._path.rename(kept)
+        self._path.rename(kept)
 
 
 class _translated:  # noqa: N801 - reads as a verb where it is used
@@ -167,4 +194,13 @@ class _translated:  # noqa: N801 - reads as a verb where it is used
 
 def _private(path: Path) -> TextIO:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    return os.fdopen(descriptor, "w", encoding="utf-8", newline="")
+    return os.fdopen(descriptor, "w", encoding="utf-8", errors=ODD, newline="")
+
+
+def _add(digest: Digest, path: Path, start: int, end: int) -> None:
+    """Add the bytes of a part of a file to a digest."""
+    with path.open("rb") as file:
+        file.seek(start)
+        while start < end and (piece := file.read(min(PIECE, end - start))):
+            digest.update(piece)
+            start += len(piece)

@@ -2,11 +2,13 @@
 
 import csv
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+from pydicombatch.core.errors import FatalError
 from pydicombatch.core.model import Outcome
 from pydicombatch.core.records import Counts, Entry
 
@@ -82,19 +84,39 @@ def _list(failed: Iterable[Unfinished]) -> Iterator[str]:
             continue
         stored = "" if one.expected is None else f" ({one.stored} of {one.expected} stored)"
         yield f"line {one.line}: {one.outcome}{stored} after {one.attempts} attempts"
-        yield f"    {one.reason}. {one.remedy}."
+        why = ". ".join(text for text in (one.reason, one.remedy) if text)
+        if why:
+            yield f"    {why}."
     if more:
         yield f"… and {more} more; `--json` and `--failed-csv FILE` list all"
 
 
 def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[str]]) -> int:
-    """Write a CSV that only its owner can read; return the number of rows."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    """Write a CSV that only its owner can read; return the number of rows.
+
+    Raises
+    ------
+    FatalError
+        If it cannot be written.
+    """
     count = 0
-    with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        for row in rows:
-            writer.writerow(row)
-            count += 1
+    try:
+        with _private(path) as file:
+            writer = csv.writer(file)
+            writer.writerow(header)
+            for row in rows:
+                writer.writerow(row)
+                count += 1
+    except OSError as exc:
+        raise FatalError(
+            f"The CSV cannot be written ({type(exc).__name__})",
+            "Check the name, its directory and the free space",
+        ) from exc
     return count
+
+
+def _private(path: Path) -> TextIO:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):  # an older file; never a terminal or a pipe
+        os.fchmod(descriptor, 0o600)
+    return os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="")

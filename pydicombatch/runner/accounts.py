@@ -41,6 +41,11 @@ class Accounts:
         self._open: dict[int, tuple[Evidence, float]] = {}
         self._changed = threading.Condition()
         self._given_up = False
+        self._last_arrival = float("-inf")
+
+    def last_arrival(self) -> float:
+        """Return when the last instance came, for any request, in monotonic seconds."""
+        return self._last_arrival
 
     def open(self, request: int) -> None:
         """Start counting for a request."""
@@ -49,6 +54,7 @@ class Accounts:
 
     def arrived(self, requests: Iterable[int]) -> None:
         """Count an arrival."""
+        self._last_arrival = self._clock.monotonic()
         self._add(requests, arrived=1)
 
     def stored(self, requests: Iterable[int]) -> None:

@@ -213,7 +213,9 @@ class Engine:
         if admitted is Admission.CLOSED:
             self._work.close()
             return False
-        end = self._clock.monotonic() + self._settings.longest_wait
+        settings, refusals = self._settings, max(1, self._gate.refusals)
+        seconds = wait(refusals, settings.wait, settings.longest_wait, random())  # noqa: S311
+        end = self._clock.monotonic() + seconds
         while self._clock.monotonic() < end and not self._work.is_over:
             self._clock.wait(self._stop, ASIDE)
         return True

@@ -61,6 +61,7 @@ class Gate:
         self._ends_with_window = ends_with_window
         self._waiting = ""
         self._served: set[int] = set()  # threads whose association was open when last looked at
+        self._refused: dict[int, int] = {}  # thread -> how often in a row it alone was not served
         self._lock = threading.Lock()
         self.window_ended = False
 
@@ -84,20 +85,21 @@ class Gate:
                     self.window_ended = True
                     return Admission.CLOSED
                 self._rest()
-            elif self._is_held():
-                self._clock.wait(self._stop, KNOCK)
-            elif not self._reaches(connect):
-                if not self._breaker.is_open:
-                    return Admission.ASIDE
-            elif self._has_its_turn():
-                self._go_on()
-                return Admission.GRANTED
+            elif admission := self._try(connect):
+                return admission
         return Admission.CLOSED
 
     def leave(self) -> None:
         """Say that this thread has no association any more."""
         with self._lock:
             self._served.discard(threading.get_ident())
+            self._refused.pop(threading.get_ident(), None)
+
+    @property
+    def refusals(self) -> int:
+        """How often in a row this thread got no association while others have theirs."""
+        with self._lock:
+            return self._refused.get(threading.get_ident(), 0)
 
     def is_open(self) -> bool:
         """Whether a window is open now."""
@@ -113,15 +115,24 @@ class Gate:
         FatalError
             If that has gone on for too long.
         """
-        self.leave()
-        with self._lock:
-            is_served = bool(self._served)
-        if is_served and not self._breaker.is_open:
+        if not self._breaker.is_open and self._serves_others():
             log.info("archive.busy", error=type(error).__name__)
             return
+        with self._lock:
+            self._refused.pop(threading.get_ident(), None)
         self._breaker.trip(error)
         self._say(f"{OUTAGE}: {error.problem}")
         log.warning("archive.unreachable", error=type(error).__name__)
+
+    def _serves_others(self) -> bool:
+        """Whether another thread has its association; then this one was refused alone."""
+        me = threading.get_ident()
+        with self._lock:
+            self._served.discard(me)
+            refused = self._refused.pop(me, 0)
+            if self._served:
+                self._refused[me] = refused + 1
+            return bool(self._served)
 
     def _rest(self) -> None:
         now = self._clock.now()
@@ -129,9 +140,17 @@ class Gate:
         self._say(self._schedule.describe(now), self._schedule.opens_at(now))
         self._clock.wait(self._stop, self._schedule.nap(now))
 
-    def _is_held(self) -> bool:
-        """Whether the archive is out of reach; then only one thread tries, now and then."""
-        return self._breaker.is_open and not self._breaker.may_knock()
+    def _try(self, connect: Callable[[], None]) -> Admission | None:
+        """Take one turn; None is to look again. In an outage only one thread tries the archive."""
+        if self._breaker.is_open and not self._breaker.may_knock():
+            self._clock.wait(self._stop, KNOCK)
+            return None
+        if not self._reaches(connect):
+            return Admission.ASIDE if self.refusals else None
+        if not self._has_its_turn():
+            return None
+        self._go_on()
+        return Admission.GRANTED
 
     def _reaches(self, connect: Callable[[], None]) -> bool:
         try:
@@ -141,6 +160,7 @@ class Gate:
             return False
         with self._lock:
             self._served.add(threading.get_ident())
+            self._refused.pop(threading.get_ident(), None)
         self._breaker.reset()
         return True
 

@@ -35,9 +35,9 @@ class Check:
 def directory(subject: str, path: Path) -> Iterator[Check]:
     """Look whether files can be made in a directory, or in the nearest one above it that exists."""
     place = path.absolute()
-    while not place.exists() and place != place.parent:
-        place = place.parent
     try:
+        while not place.exists() and place != place.parent:
+            place = place.parent
         with tempfile.TemporaryFile(dir=place):
             pass
     except OSError as exc:
@@ -56,13 +56,13 @@ def directory(subject: str, path: Path) -> Iterator[Check]:
 def port(bind: str, number: int) -> Check:
     """Look whether our storage SCP could listen."""
     family = socket.AF_INET6 if ":" in bind else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((bind, number))
             probe.listen(1)
-        except OSError as exc:
-            return Check("local.port", str(number), *_unbound(exc, number, bind), 2)
+    except OSError as exc:
+        return Check("local.port", str(number), *_unbound(exc, number, bind), 2)
     return Check("local.port", f"{number} is free")
 
 

@@ -31,6 +31,20 @@ REMEDIES = {
 }
 
 
+def create(directory: Path) -> None:
+    """Create a directory, and what is missing above it, for its owner alone.
+
+    Raises
+    ------
+    FatalError
+        If it cannot be created.
+    """
+    try:
+        make_private(directory)
+    except OSError as exc:
+        raise fatal(exc, "output.directory") from exc
+
+
 def fatal(exc: OSError, what: str) -> FatalError:
     """Turn an error of the file system into a sentence without any path."""
     symbol = errno.errorcode.get(exc.errno or 0, type(exc).__name__)

@@ -86,6 +86,11 @@ class OrthancServer:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._server.pid
+
     def start(self) -> None:
         """Start it; also again after a stop, with what it holds."""
         self._server.start()
