@@ -62,7 +62,7 @@ class BatchFile:
             problem = f"The row has more than the {wanted} cells that the header names"
             remedy = "Put cells that contain the delimiter in double quotes"
             return Row(record.line, (), (wrong(problem, remedy),))
-        if len(cells) < wanted and not isinstance(self.table, Spreadsheet):
+        if len(cells) < wanted and isinstance(self.table, CsvTable):
             problem = f"The row has {len(cells)} cells, but the header names {wanted}"
             remedy = "Add the missing cells, empty ones too"
             return Row(record.line, (), (wrong(problem, remedy),))
