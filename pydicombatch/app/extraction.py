@@ -11,7 +11,8 @@ from pydicombatch.config.digest import digests
 from pydicombatch.config.load import load
 from pydicombatch.config.models import Config
 from pydicombatch.core.clock import Clock, SystemClock
-from pydicombatch.core.errors import ConfigError, Finding
+from pydicombatch.core.errors import ConfigError
+from pydicombatch.core.errors import Finding as Warned
 from pydicombatch.core.log import EventLog
 from pydicombatch.ledger.archive import put_away
 from pydicombatch.ledger.ledger import Ledger
@@ -26,6 +27,7 @@ from pydicombatch.runner.preflight import Check
 from pydicombatch.runner.summary import Summary
 from pydicombatch.runner.tally import RunTally
 from pydicombatch.store.tree import create
+from pydicombatch.store.verify import Finding, Recorded, compare, unknown
 
 log = EventLog(__name__)
 Listener = Callable[[Event], None]
@@ -48,14 +50,14 @@ class Extraction:
     0
     """
 
-    def __init__(self, config: Config, warnings: tuple[Finding, ...] = ()) -> None:
+    def __init__(self, config: Config, warnings: tuple[Warned, ...] = ()) -> None:
         self.config = config
         self.plan = Plan(config)
         self.warnings = warnings
         self._clock: Clock = SystemClock()
         self._stop = threading.Event()
         self._run: Run | None = None
-        self._all_warnings: tuple[Finding, ...] | None = None
+        self._all_warnings: tuple[Warned, ...] | None = None
 
     @classmethod
     def from_file(cls, path: str | Path, environ: Mapping[str, str] = os.environ) -> "Extraction":
@@ -69,7 +71,7 @@ class Extraction:
         loaded = load(Path(path), environ)
         return cls(loaded.config, loaded.warnings)
 
-    def validate(self) -> tuple[Finding, ...]:
+    def validate(self) -> tuple[Warned, ...]:
         """Check the configuration with its batch file; return all warnings.
 
         Raises
@@ -190,6 +192,21 @@ class Extraction:
         if self.plan.batch is None:
             return tuple((path, path) for path in self.plan.columns)
         return tuple((column.name, column.path) for column in self.plan.batch.columns)
+
+    def verify(self, ledger: Ledger) -> Iterator[tuple[str, Finding | None]]:
+        """Read every stored file again, and look for others beside them.
+
+        Yields
+        ------
+        tuple[str, Finding | None]
+            A path below the output directory, and what is odd about it; None: nothing.
+        """
+        root = self.config.output.directory
+        recorded = (Recorded(*row) for row in ledger.instances())
+        for one, finding in compare(root, recorded):
+            yield one.path, finding
+        for path in unknown(root, ledger.holds, [self.config.state_directory]):
+            yield path, Finding.UNKNOWN
 
     def check(self) -> Iterator[Check]:
         """Look at everything a run needs, without sending any request but a C-ECHO.

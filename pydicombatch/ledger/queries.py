@@ -118,6 +118,19 @@ class Queries:
         at = {path: place for place, (path, _) in enumerate(json.loads(rows[0][0]))}
         return [at.get(key.path) for key in entry.keys]
 
+    def instances(self) -> Iterator[tuple[str, int, str]]:
+        """Go through what is stored: path, size in bytes, SHA-256 in hexadecimal."""
+        number = 0
+        sql = "SELECT id, path, size, sha256 FROM instance WHERE id > ? ORDER BY id LIMIT ?"
+        while rows := self._all(sql, (number, PAGE)):
+            for _, path, size, digest in rows:
+                yield path, size, digest.hex()
+            number = rows[-1][0]
+
+    def holds(self, path: str) -> bool:
+        """Tell whether an instance is stored at a path."""
+        return bool(self._all("SELECT 1 FROM instance WHERE path = ? LIMIT 1", (path,)))
+
     def counts(self) -> Counts:
         """Count lines by outcome, and what is stored."""
         by_outcome = tuple((name, count) for name, count in self._all(COUNTS))

@@ -87,6 +87,8 @@ CREATE TABLE instance (
     stored_at TEXT NOT NULL
 );
 
+CREATE INDEX instance_path ON instance (path);
+
 -- Sums over all instances, kept as they come: counting ten million rows takes too long.
 CREATE TABLE total (
     instances INTEGER NOT NULL,
