@@ -8,8 +8,8 @@ from pathlib import Path
 from random import random
 
 from pydicombatch.backends.dimse.archive import DimseArchive
-from pydicombatch.backends.dimse.peer import Peer, Timeouts
-from pydicombatch.config.models import Config
+from pydicombatch.backends.dimse.peer import Peer, Timeouts, Tls
+from pydicombatch.config.models import Config, PacsTls
 from pydicombatch.core.clock import Clock
 from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import RequestType
@@ -79,8 +79,18 @@ def connect(config: Config, last_arrival: Callable[[], float] = never) -> Archiv
         config.local.calling_title,
         pacs.charset or "ISO_IR 192",
         Timeouts(waits.connect, waits.association, waits.response),
+        _tls(pacs.tls),
     )
     return DimseArchive(peer, config.request.model, config.request.type, last_arrival)
+
+
+def _tls(section: PacsTls | None) -> Tls | None:
+    if section is None:
+        return None
+    ca, cert, key = (
+        "" if path is None else str(path) for path in (section.ca, section.cert, section.key)
+    )
+    return Tls(ca, cert, key, section.verify)
 
 
 def results(config: Config, plan: Plan, ledger: Ledger) -> ResultsFile:

@@ -130,6 +130,7 @@ class Extraction:
         state = self.config.state_directory
         with ExitStack() as stack:
             create(self.config.output.directory)
+            create(state, "state.directory")
             lock = StateLock(state)
             stack.callback(lock.release)
             if restart:

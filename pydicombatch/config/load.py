@@ -106,16 +106,19 @@ def _without_effect(config: Config, tree: Tree) -> list[Finding]:
 
 
 def _missing_files(loaded: Loaded) -> list[Finding]:
-    section = loaded.config.anonymization
-    if not section.enabled:
-        return []
-    named = {"script": section.script, "lookup_table": section.lookup_table}
+    section, tls = loaded.config.anonymization, loaded.config.pacs.tls
+    named: dict[str, Path | None] = {}
+    if section.enabled:
+        named["anonymization.script"] = section.script
+        named["anonymization.lookup_table"] = section.lookup_table
+    if tls is not None:
+        named |= {f"pacs.tls.{key}": getattr(tls, key) for key in ("ca", "cert", "key")}
     return [
         Finding(
-            f"anonymization.{key} names a file that does not exist: {path}",
+            f"{key} names a file that does not exist: {path}",
             "Correct the path; it is relative to the folder in which you start the program",
             loaded.file,
-            loaded.lines.get(f"anonymization.{key}", 0),
+            loaded.lines.get(key, 0),
         )
         for key, path in named.items()
         if path is not None and not path.is_file()

@@ -51,6 +51,25 @@ class Timeouts(Section):
     )
 
 
+class PacsTls(Section):
+    """TLS to the archive; 1.2 and 1.3 by the BCP 195 profile, never a plain connection."""
+
+    ca: FilePath | None = Field(
+        default=None, description="PEM file of the authority to trust; the system's if not given"
+    )
+    cert: FilePath | None = Field(default=None, description="our certificate, if it asks for one")
+    key: FilePath | None = Field(default=None, description="its private key, without pass phrase")
+    verify: bool = Field(
+        default=True, description="false: do not check who answers; for tests alone"
+    )
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> "PacsTls":
+        if self.key is not None and self.cert is None:
+            raise wrong("has a key but no cert", "Name our certificate under cert")
+        return self
+
+
 class Pacs(Section):
     """The archive we ask."""
 
@@ -63,6 +82,7 @@ class Pacs(Section):
         "and of answers that declare none",
     )
     timeouts: Timeouts = Field(default=Timeouts(), description="how long we wait for it")
+    tls: PacsTls | None = Field(default=None, description="TLS; a plain connection if not given")
 
 
 class Accept(Section):

@@ -3,7 +3,7 @@
 import socket
 from collections.abc import Callable, Sequence
 
-from pydicombatch.backends.dimse import negotiation
+from pydicombatch.backends.dimse import negotiation, tls
 from pydicombatch.backends.dimse.association import Association
 from pydicombatch.backends.dimse.peer import Peer
 from pydicombatch.backends.dimse.wire import PduType, ProtocolError, Wire
@@ -30,6 +30,8 @@ def open_association(
     """
     request = negotiation.request(peer, syntaxes)
     wire = dial(peer, announce)
+    if peer.tls is not None:
+        tls.secure(wire, peer, peer.tls)
     try:
         wire.send(request)
         kind, body = wire.receive(peer.timeouts.association)

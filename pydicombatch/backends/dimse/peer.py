@@ -13,6 +13,16 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """PEM files of a TLS connection; empty is none."""
+
+    ca: str = ""  # whom to trust; empty: the authorities of the system
+    cert: str = ""  # ours, when the archive asks for one
+    key: str = ""
+    verify: bool = True  # whether the archive must prove who it is
+
+
+@dataclass(frozen=True, slots=True)
 class Peer:
     """The archive's DICOM listener and the title we call it under."""
 
@@ -22,6 +32,7 @@ class Peer:
     calling_aet: str
     charset: str = "ISO_IR 192"  # (0008,0005) of a request that is not plain ASCII
     timeouts: Timeouts = field(default_factory=Timeouts)
+    tls: Tls | None = None  # None: a plain connection
 
     def __str__(self) -> str:
         host = f"[{self.hostname}]" if ":" in self.hostname else self.hostname

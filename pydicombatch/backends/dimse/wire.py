@@ -1,6 +1,8 @@
 """Whole PDUs in and out of one TCP connection (PS3.8 9.3), each within a deadline."""
 
+import select
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -43,7 +45,7 @@ class Wire:
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
         self._received = bytearray()
-        self._sending = threading.Lock()
+        self._using = threading.Lock()  # TLS bears one user at a time
         self.aborted = False  # by us
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -56,10 +58,14 @@ class Wire:
         self._socket.settimeout(seconds)
         self._socket.connect(address)
 
+    def secure(self, context: ssl.SSLContext, hostname: str, seconds: float) -> None:
+        """Speak TLS from now on, or raise OSError (ssl.SSLError among them)."""
+        self._socket.settimeout(seconds)
+        self._socket = context.wrap_socket(self._socket, server_hostname=hostname)
+
     def send(self, data: bytes) -> None:
         """Send everything, or raise OSError (TimeoutError when the peer does not take it)."""
-        with self._sending:
-            # a read of another thread may see this limit; whoever reads asks once more then
+        with self._using:
             self._socket.settimeout(SENDING)
             self._socket.sendall(data)
 
@@ -84,27 +90,21 @@ class Wire:
 
     def speaks(self) -> bool:
         """Whether the peer has sent something or has closed; never waits."""
-        if self._received:
-            return True
-        try:
-            self._socket.settimeout(0)
-            self._socket.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-        finally:
-            with suppress(OSError):
-                self._socket.settimeout(None)
-        return True
+        if not self._received and (self._has_more() or self._is_readable(0)):
+            try:
+                self._read()
+            except OSError:
+                return True
+        return bool(self._received)
 
     def abort(self) -> None:
         """Send an A-ABORT if that is possible at once, and end the connection; from any thread."""
         self.aborted = True
-        if self._sending.acquire(timeout=FAREWELL):
+        if self._using.acquire(timeout=FAREWELL):
             with suppress(OSError):
+                self._socket.settimeout(FAREWELL)
                 self._socket.sendall(pdu(PduType.ABORT))
-            self._sending.release()
+            self._using.release()
         self._shutdown()
 
     def close(self) -> None:
@@ -117,11 +117,31 @@ class Wire:
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def _fill(self, seconds: float) -> None:
-        if seconds <= 0:
+        if seconds <= 0 or not (self._has_more() or self._is_readable(seconds)):
             raise TimeoutError
-        self._socket.settimeout(seconds)
-        self._acknowledge_at_once()
-        data = self._socket.recv(READ)
+        self._read()
+
+    def _has_more(self) -> bool:
+        """Whether TLS holds decrypted bytes that the socket does not show."""
+        return isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
+
+    def _is_readable(self, seconds: float) -> bool:
+        poll = select.poll()
+        try:
+            poll.register(self._socket, select.POLLIN)
+        except ValueError as exc:  # closed by another thread
+            raise ConnectionResetError from exc
+        return bool(poll.poll(seconds * 1000))
+
+    def _read(self) -> None:
+        """Take what is there; nothing, when it was only half of a TLS record."""
+        with self._using:
+            self._acknowledge_at_once()
+            self._socket.settimeout(0)
+            try:
+                data = self._socket.recv(READ)
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                return
         if not data:
             raise ConnectionResetError
         self._received += data
