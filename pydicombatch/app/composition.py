@@ -200,6 +200,7 @@ class Run:
             self._spool,
             str(self._task.number),
             self._task.ledger.retained,
+            originator=local.calling_title,
             accept_unsolicited=local.accept.unsolicited,
             rate=rate,
         )
