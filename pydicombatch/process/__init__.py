@@ -1,0 +1,1 @@
+"""What happens to an instance between its arrival and its place."""

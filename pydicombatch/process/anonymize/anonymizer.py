@@ -1,0 +1,221 @@
+"""The anonymizer: one compiled script, applied to files and data sets, closed when in doubt."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from io import BytesIO
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+from types import MappingProxyType
+from typing import BinaryIO, Final
+
+import pydicom
+from pydicom import Dataset
+
+from pydicombatch.core.errors import RequestError
+from pydicombatch.process.anonymize import lookup, script, tail
+from pydicombatch.process.anonymize.context import QuarantineError, SkipError
+from pydicombatch.process.anonymize.instance import DataSet, fix_charset
+from pydicombatch.process.anonymize.lookup import LookupTable
+from pydicombatch.process.anonymize.plan import Plan, compile_script
+from pydicombatch.process.anonymize.reading import (
+    Encoding,
+    Instance,
+    NotDicomError,
+    TruncatedError,
+    read,
+)
+from pydicombatch.process.anonymize.walking import Run
+from pydicombatch.process.anonymize.writing import Writer, write
+
+_TAIL_LEAKS: Final = "The script changes an element behind Pixel Data, which can only be removed"
+_TRUNCATED: Final = "The file ends within Pixel Data or behind it"
+_UNREADABLE: Final = "The file cannot be read"
+_UNWRITABLE: Final = "The anonymized instance cannot be written"
+_FAILED: Final = "The instance could not be anonymized"
+_NOT_DICOM: Final = "The file is not DICOM"
+_SKIPPED: Final = "The script skips the instance"
+
+
+class Mode(StrEnum):
+    """`compatible` is the Java tool; `strict` sets aside what that tool would let through."""
+
+    STRICT = "strict"
+    COMPATIBLE = "compatible"
+
+
+class Status(StrEnum):
+    """What became of an instance; output exists for `ok` alone."""
+
+    OK = "ok"
+    QUARANTINED = "quarantined"
+    SKIPPED = "skipped"
+    NOT_DICOM = "not_dicom"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of an instance; the reason is one of our sentences, never a value."""
+
+    status: Status
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Output:
+    dataset: DataSet
+    syntax: str
+    body: bytes
+    tail: Iterable[bytes]
+
+
+@dataclass(frozen=True)
+class Anonymizer:
+    """A compiled script with its lookup table; one serves any number of instances."""
+
+    plan: Plan
+    lookup_table: LookupTable
+    mode: Mode = Mode.STRICT
+    now: Callable[[], datetime] = datetime.now
+
+    @classmethod
+    def from_script(
+        cls,
+        path: Path,
+        *,
+        lookup_table: Path | None = None,
+        mode: Mode | str = Mode.STRICT,
+        parameters: Mapping[str, str] = MappingProxyType({}),
+        elements: Mapping[str, str] = MappingProxyType({}),
+    ) -> "Anonymizer":
+        """Compile a script file.
+
+        Parameters
+        ----------
+        path
+            XML or properties form.
+        lookup_table
+            Properties, or CSV with two columns where the mode is strict.
+        mode
+            `strict` or `compatible`.
+        parameters, elements
+            What the Java tool takes as `-pNAME VALUE` and `-eELEMENT SCRIPT`.
+
+        Raises
+        ------
+        ConfigError
+            If the script or the table is unusable; in strict mode also for every place of the
+            script that would not do what it says, each with its line.
+        """
+        strict = Mode(mode) is Mode.STRICT
+        plan = compile_script(script.read(path), parameters, elements)
+        if strict:
+            plan.require_strict()
+        table = lookup.load(lookup_table, csv_allowed=strict) if lookup_table else LookupTable()
+        return cls(plan, table, Mode(mode))
+
+    def __call__(self, dataset: Dataset) -> Dataset:
+        """Return an anonymized copy of a data set.
+
+        Raises
+        ------
+        RequestError
+            If the data set is to be quarantined or skipped.
+        """
+        source, target = BytesIO(), BytesIO()
+        pydicom.dcmwrite(source, dataset, enforce_file_format=False)
+        result = self.anonymize(source.getvalue(), target)
+        if result.status is not Status.OK:
+            raise RequestError(result.reason, "Look at the instance, and at the script")
+        target.seek(0)
+        return pydicom.dcmread(target)
+
+    def anonymize_file(self, source: Path, target: Path) -> Result:
+        """Anonymize one file into another, which appears whole or not at all.
+
+        An existing target is replaced on success and left alone otherwise.
+        """
+        try:
+            with _mapped(source) as data:
+                if not data:
+                    return Result(Status.NOT_DICOM, _NOT_DICOM)
+                return self._guarded(data, lambda: _replacing(target))
+        except OSError:
+            return Result(Status.QUARANTINED, _UNREADABLE)
+
+    def anonymize(self, data: bytes | mmap, target: BinaryIO) -> Result:
+        """Anonymize the bytes of a file; the target receives nothing but a whole result."""
+        return self._guarded(data, lambda: _given(target))
+
+    def _guarded(
+        self, data: bytes | mmap, opened: "Callable[[], contextmanager[BinaryIO]]"
+    ) -> Result:
+        try:
+            output = self._output(data)
+        except NotDicomError:
+            return Result(Status.NOT_DICOM, _NOT_DICOM)
+        except QuarantineError as error:
+            return Result(Status.QUARANTINED, error.reason)
+        except SkipError:
+            return Result(Status.SKIPPED, _SKIPPED)
+        except TruncatedError:
+            return Result(Status.QUARANTINED, _TRUNCATED)
+        except Exception as error:  # noqa: BLE001 - closed, whatever happens
+            return Result(Status.QUARANTINED, f"{_FAILED} ({type(error).__name__})")
+        try:
+            with opened() as stream:
+                write(stream, output.dataset, output.syntax, output.body, output.tail)
+        except Exception as error:  # noqa: BLE001 - closed, whatever happens
+            return Result(Status.QUARANTINED, f"{_UNWRITABLE} ({type(error).__name__})")
+        return Result(Status.OK)
+
+    def _output(self, data: bytes | mmap) -> _Output:
+        instance = read(data)
+        fix_charset(instance.dataset)
+        strict = self.mode is Mode.STRICT
+        run = Run(self.plan, self.lookup_table, self.now(), instance.dataset, strict)
+        dataset = run.apply()
+        kept = tail.Filter(self.plan, run.actions, instance)(tail.pieces(instance))
+        if strict and tail.leaking(kept, run.actions):
+            raise QuarantineError(_TAIL_LEAKS)
+        encoding = Encoding.of(instance.syntax)
+        writer = Writer(encoding, swap=encoding.big_endian != instance.encoding.big_endian)
+        return _Output(
+            dataset,
+            instance.syntax,
+            writer.dataset(dataset),
+            tail.encoded(kept, instance, encoding),
+        )
+
+
+@contextmanager
+def _mapped(path: Path) -> Iterator[bytes | mmap]:
+    """Map a file, so that what is only copied never fills the memory."""
+    with path.open("rb") as stream:
+        if not os.fstat(stream.fileno()).st_size:
+            yield b""
+            return
+        with mmap(stream.fileno(), 0, access=ACCESS_READ) as mapped:
+            yield mapped
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file beside the target, which takes its place on success alone."""
+    temporary = target.with_name(f".{os.getpid()}-{os.urandom(8).hex()}.part")
+    try:
+        with temporary.open("xb") as stream:
+            yield stream
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _given(target: BinaryIO) -> Iterator[BinaryIO]:
+    whole = BytesIO()
+    yield whole
+    target.write(whole.getbuffer())
