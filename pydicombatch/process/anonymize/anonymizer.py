@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -16,10 +16,11 @@ import pydicom
 from pydicom import Dataset
 
 from pydicombatch.core.errors import RequestError
-from pydicombatch.process.anonymize import lookup, script, tail
+from pydicombatch.process.anonymize import lookup, pixelscript, script, tail
 from pydicombatch.process.anonymize.context import QuarantineError, SkipError
 from pydicombatch.process.anonymize.instance import DataSet, fix_charset
 from pydicombatch.process.anonymize.lookup import LookupTable
+from pydicombatch.process.anonymize.pixelblank import Blanker
 from pydicombatch.process.anonymize.plan import Plan, compile_script
 from pydicombatch.process.anonymize.reading import (
     Encoding,
@@ -45,6 +46,13 @@ class Mode(StrEnum):
 
     STRICT = "strict"
     COMPATIBLE = "compatible"
+
+
+class PixelRisk(StrEnum):
+    """What happens to images that usually have text burned in and that no pixel rule covers."""
+
+    QUARANTINE = "quarantine"
+    ALLOW = "allow"
 
 
 class Status(StrEnum):
@@ -79,6 +87,8 @@ class Anonymizer:
     plan: Plan
     lookup_table: LookupTable
     mode: Mode = Mode.STRICT
+    pixels: Blanker | None = None
+    pixel_risk: PixelRisk = PixelRisk.QUARANTINE
     now: Callable[[], datetime] = datetime.now
 
     @classmethod
@@ -90,6 +100,10 @@ class Anonymizer:
         mode: Mode | str = Mode.STRICT,
         parameters: Mapping[str, str] = MappingProxyType({}),
         elements: Mapping[str, str] = MappingProxyType({}),
+        pixel_script: Path | None = None,
+        decompress: bool = False,
+        pixel_test: bool = False,
+        pixel_risk: PixelRisk | str | None = None,
     ) -> "Anonymizer":
         """Compile a script file.
 
@@ -103,6 +117,10 @@ class Anonymizer:
             `strict` or `compatible`.
         parameters, elements
             What the Java tool takes as `-pNAME VALUE` and `-eELEMENT SCRIPT`.
+        pixel_script, decompress, pixel_test
+            What it takes as `-dpa`, `-dec` and `-test`.
+        pixel_risk
+            `quarantine` (what strict mode means) or `allow` (what compatible mode means).
 
         Raises
         ------
@@ -115,7 +133,12 @@ class Anonymizer:
         if strict:
             plan.require_strict()
         table = lookup.load(lookup_table, csv_allowed=strict) if lookup_table else LookupTable()
-        return cls(plan, table, Mode(mode))
+        blanker = None
+        if pixel_script:
+            rules = pixelscript.read(pixel_script, strict=strict)
+            blanker = Blanker(rules, decompress, pixel_test)
+        default = PixelRisk.QUARANTINE if strict else PixelRisk.ALLOW
+        return cls(plan, table, Mode(mode), blanker, PixelRisk(pixel_risk or default))
 
     def __call__(self, dataset: Dataset) -> Dataset:
         """Return an anonymized copy of a data set.
@@ -151,20 +174,12 @@ class Anonymizer:
         return self._guarded(data, lambda: _given(target))
 
     def _guarded(
-        self, data: bytes | mmap, opened: "Callable[[], contextmanager[BinaryIO]]"
+        self, data: bytes | mmap, opened: Callable[[], AbstractContextManager[BinaryIO]]
     ) -> Result:
         try:
             output = self._output(data)
-        except NotDicomError:
-            return Result(Status.NOT_DICOM, _NOT_DICOM)
-        except QuarantineError as error:
-            return Result(Status.QUARANTINED, error.reason)
-        except SkipError:
-            return Result(Status.SKIPPED, _SKIPPED)
-        except TruncatedError:
-            return Result(Status.QUARANTINED, _TRUNCATED)
         except Exception as error:  # noqa: BLE001 - closed, whatever happens
-            return Result(Status.QUARANTINED, f"{_FAILED} ({type(error).__name__})")
+            return _refusal(error)
         try:
             with opened() as stream:
                 write(stream, output.dataset, output.syntax, output.body, output.tail)
@@ -176,6 +191,7 @@ class Anonymizer:
         instance = read(data)
         fix_charset(instance.dataset)
         strict = self.mode is Mode.STRICT
+        instance = self._pixels_cleaned(instance, strict=strict)
         run = Run(self.plan, self.lookup_table, self.now(), instance.dataset, strict)
         dataset = run.apply()
         kept = tail.Filter(self.plan, run.actions, instance)(tail.pieces(instance))
@@ -189,6 +205,32 @@ class Anonymizer:
             writer.dataset(dataset),
             tail.encoded(kept, instance, encoding),
         )
+
+    def _pixels_cleaned(self, instance: Instance, *, strict: bool) -> Instance:
+        """Blank what the pixel script covers; set aside what shows text and is not covered."""
+        covered = False
+        risk = ""
+        if self.pixel_risk is PixelRisk.QUARANTINE and instance.tail < len(instance.data):
+            risk = pixelscript.risk(instance.dataset)
+        if self.pixels:
+            instance, covered = self.pixels.apply(instance, strict=strict)
+        if risk and not covered:
+            raise QuarantineError(risk)
+        return instance
+
+
+def _refusal(error: Exception) -> Result:
+    match error:
+        case NotDicomError():
+            return Result(Status.NOT_DICOM, _NOT_DICOM)
+        case SkipError():
+            return Result(Status.SKIPPED, _SKIPPED)
+        case QuarantineError():
+            return Result(Status.QUARANTINED, error.reason)
+        case TruncatedError():
+            return Result(Status.QUARANTINED, _TRUNCATED)
+        case _:
+            return Result(Status.QUARANTINED, f"{_FAILED} ({type(error).__name__})")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ _EPOCH: Final = 2440588  # Julian day number of 1970-01-01
 
 
 def day_number(year: int, month: int, day: int) -> int:
-    """Number a day; months and days outside their range roll over."""
+    """Count to a day; months and days outside their range roll over."""
     carried, index = divmod(month - 1, _MONTHS)
     normal, month = year + carried, index + 1
     gregorian = _gregorian(normal, month, day)

@@ -113,7 +113,7 @@ def _decode(raw: bytes, codec: str) -> str:
 
 
 def _from_double(raw: bytes, escape: bytes) -> str:
-    """Decode two-byte JIS; controls such as the value delimiter's neighbours stand for themselves."""
+    """Decode two-byte JIS."""
     return (escape + raw + b"\x1b(B").decode("iso2022_jp_2", "replace")
 
 

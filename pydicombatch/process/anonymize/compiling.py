@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from pydicombatch.process.anonymize import names, syntax
-from pydicombatch.process.anonymize.context import Context, Function, Program, QuarantineError
 from pydicombatch.process.anonymize.contents import contents
+from pydicombatch.process.anonymize.context import Context, Function, Program, QuarantineError
 from pydicombatch.process.anonymize.javaregex import RegexError
 from pydicombatch.process.anonymize.names import PrivateNames, Specifier
 from pydicombatch.process.anonymize.syntax import Call
@@ -57,7 +57,7 @@ class Compiler:
         parts = [self._part(part) for part in parsed.parts]
         if all(isinstance(part, str) for part in parts):
             return partial(_constant, "".join(map(str, parts)))
-        if len(parts) == 1:
+        if len(parts) == 1 and not isinstance(parts[0], str):
             return partial(_single, parts[0])
         return partial(_joined, tuple(parts))
 

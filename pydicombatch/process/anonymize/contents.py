@@ -8,11 +8,17 @@ from pydicombatch.process.anonymize.instance import DataSet, Element
 from pydicombatch.process.anonymize.javatext import float_text
 from pydicombatch.process.anonymize.tables import private_tag
 
-BOTH_ENDS: Final = frozenset("AE CS DS IS LO SH".split())
-TRAILING: Final = frozenset("LT ST UT UC UI DA DT TM".split())
+BOTH_ENDS: Final = frozenset(["AE", "CS", "DS", "IS", "LO", "SH"])
+TRAILING: Final = frozenset(["LT", "ST", "UT", "UC", "UI", "DA", "DT", "TM"])
 TEXT: Final = BOTH_ENDS | TRAILING | {"AS", "PN"}
 _PADDING: Final = " \0"
 _NUMBERS: Final = {"US": "H", "SS": "h", "UL": "I", "SL": "i"}
+_FORMATTED: Final[dict[str, tuple[str, Callable[[Any], str]]]] = {
+    "FL": ("f", lambda number: float_text(number, single=True)),
+    "OF": ("f", lambda number: float_text(number, single=True)),
+    "FD": ("d", lambda number: float_text(number, single=False)),
+    "OW": ("H", lambda word: f"{word:04X}"),
+}
 _PRIVATE_NUMBERS: Final = {"US": "H", "SS": "H", "UL": "i", "SL": "i"}
 
 
@@ -60,22 +66,15 @@ def _public(dataset: DataSet, element: Element) -> str:
         return trimmed(dataset.charset.decode(value), vr)
     if kind := _NUMBERS.get(vr):
         return _numbers(value, kind, dataset)
-    match vr:
-        case "FL" | "OF":
-            return _numbers(value, "f", dataset, lambda number: float_text(number, single=True))
-        case "FD":
-            return _numbers(value, "d", dataset, lambda number: float_text(number, single=False))
-        case "OW":
-            return _numbers(value, "H", dataset, lambda word: f"{word:04X}")
-        case "AT":
-            return _tags(value, dataset)
-        case _:
-            return "\\".join(f"{byte:02X}" for byte in value)
+    if vr in _FORMATTED:
+        kind, text = _FORMATTED[vr]
+        return _numbers(value, kind, dataset, text)
+    if vr == "AT":
+        return _tags(value, dataset)
+    return "\\".join(f"{byte:02X}" for byte in value)
 
 
-def _numbers(
-    value: bytes, kind: str, dataset: DataSet, text: Callable[[Any], str] = str
-) -> str:
+def _numbers(value: bytes, kind: str, dataset: DataSet, text: Callable[[Any], str] = str) -> str:
     order = ">" if dataset.big_endian else "<"
     count = len(value) // struct.calcsize(kind)
     return "\\".join(map(text, struct.unpack_from(f"{order}{count}{kind}", value)))

@@ -59,14 +59,14 @@ def dicom_date(number: int, separator: str = "") -> str:
 
 
 def day_of(text: str) -> int:
-    """Number the day of the first eight characters, yyyyMMdd, leniently; raises `ValueError`."""
+    """Return the day number of the first eight characters, yyyyMMdd; raises `ValueError`."""
     if len(text) < _SHORTEST:
         raise DateError("too short for a date")
     return day_number(parse_int(text[:4]), parse_int(text[4:6]), parse_int(text[6:8]))
 
 
 def interval_base(text: str) -> int:
-    """Number the day of a lookup value in the format M/d/yyyy, leniently; raises `ValueError`."""
+    """Return the number of the day M/d/yyyy, read leniently; raises `ValueError`."""
     match = _INTERVAL_BASE.match(text)
     if not match:
         raise DateError("not M/d/yyyy")

@@ -1,5 +1,6 @@
 """Functions that decide: conditions, clauses, requirements, and the end of an instance."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -19,7 +20,7 @@ def _if(call: Call, compiler: Compiler) -> Function:
     return lambda context: (yes if condition(context) else no)(context)
 
 
-def _condition(call: Call, compiler: Compiler) -> "Function | partial[bool]":
+def _condition(call: Call, compiler: Compiler) -> Callable[[Context], bool]:
     if len(call.args) < 2:  # noqa: PLR2004
         return partial(_false)
     name, word = call.args[:2]
@@ -76,7 +77,7 @@ def _number(text: str) -> int:
     return javatext.int_or(javatext.digits_of(text), 0)
 
 
-_COMPARISONS: Final = {
+_COMPARISONS: Final[dict[str, Callable[[str, str], bool]]] = {
     "equals": _equals,
     "contains": lambda text, wanted: wanted.lower() in text.lower(),
     "matches": lambda text, wanted: javaregex.compiled(wanted).fullmatch(text) is not None,

@@ -132,12 +132,16 @@ def _piece(text: str, position: str) -> str:
 
 def _date(call: Call, compiler: Compiler) -> Function:  # noqa: ARG001 - one signature
     separator = unquoted(call.args[0]) if call.args else ""
-    return lambda context: context.now.strftime("%Y\0%m\0%d").replace("\0", separator)
+    return lambda context: separator.join(
+        (f"{context.now:%Y}", f"{context.now:%m}", f"{context.now:%d}")
+    )
 
 
 def _time(call: Call, compiler: Compiler) -> Function:  # noqa: ARG001
     separator = unquoted(call.args[0]) if call.args else ""
-    return lambda context: context.now.strftime("%H\0%M\0%S").replace("\0", separator)
+    return lambda context: separator.join(
+        (f"{context.now:%H}", f"{context.now:%M}", f"{context.now:%S}")
+    )
 
 
 def _encrypt(call: Call, compiler: Compiler) -> Function:

@@ -255,12 +255,8 @@ class _Translator:
             return _CONTROLS[character]
         if character == "c":
             return ord(self._take()) ^ 0x40
-        if digits := {"x": 2, "u": 4}.get(character):
-            if character == "x" and self.pattern[self.at : self.at + 1] == "{":
-                end = self.pattern.index("}", self.at)
-                number, self.at = self.pattern[self.at + 1 : end], end + 1
-                return int(number, 16)
-            return int(self._take(digits), 16)
+        if character in {"x", "u"}:
+            return self._hexadecimal(4 if character == "u" else 2)
         if character == "0":
             octal = re.compile(r"[0-3]?[0-7]{1,2}").match(self.pattern, self.at)
             if not octal:
@@ -270,6 +266,13 @@ class _Translator:
         if character.isascii() and character.isalpha():
             raise RegexError("an unknown escape")
         return ord(character)
+
+    def _hexadecimal(self, digits: int) -> int:
+        if self.pattern[self.at : self.at + 1] != "{":
+            return int(self._take(digits), 16)
+        end = self.pattern.index("}", self.at)
+        number, self.at = self.pattern[self.at + 1 : end], end + 1
+        return int(number, 16)
 
     def _class(self) -> str:
         negated = self.pattern[self.at : self.at + 1] == "^"

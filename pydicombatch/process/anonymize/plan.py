@@ -167,7 +167,9 @@ def compile_script(
         If an element of the command line cannot be resolved.
     """
     rules = {**script.rules, **_from_command_line(elements)}
-    private = {rule.name.lower(): target for target, rule in rules.items() if _private(target, rule)}
+    private = {
+        rule.name.lower(): target for target, rule in rules.items() if _private(target, rule)
+    }
     values = {**script.parameters, **parameters}
     actions: dict[Id, Action] = {}
     faults: list[Finding] = []
@@ -178,7 +180,12 @@ def compile_script(
         for issue in compiler.issues:
             (faults if issue.fatal else warnings).append(_finding(issue, rule, script.file))
     whole = Script(
-        rules, values, script.keep_groups, script.keep_safe, script.remove, script.file,
+        rules,
+        values,
+        script.keep_groups,
+        script.keep_safe,
+        script.remove,
+        script.file,
         script.dropped,
     )
     public = {tag: action for tag, action in actions.items() if isinstance(tag, int)}
@@ -188,7 +195,7 @@ def compile_script(
         tuple((t, action) for t, action in actions.items() if isinstance(t, Block)),
         tuple(faults),
         tuple(sorted(t for t, action in public.items() if action.always or t == CODE_SEQUENCE)),
-        _warnings=tuple([*warnings, *_switch_warnings(whole)]),
+        _warnings=(*warnings, *_switch_warnings(whole)),
     )
 
 

@@ -8,7 +8,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 from mmap import mmap
-from typing import Final
+from typing import Final, Literal
 
 from pydicombatch.process.anonymize.instance import (
     BIG_ENDIAN,
@@ -22,11 +22,34 @@ from pydicombatch.process.anonymize.instance import (
 from pydicombatch.process.anonymize.tables import KNOWN_VRS, implicit_vr
 
 UNDEFINED: Final = 0xFFFFFFFF
+_SYNTAX: Final = 0x00020010
 ITEM: Final = 0xFFFEE000
 ITEM_END: Final = 0xFFFEE00D
 SEQUENCE_END: Final = 0xFFFEE0DD
 _SHORT: Final = frozenset(
-    "AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split()
+    [
+        "AE",
+        "AS",
+        "AT",
+        "CS",
+        "DA",
+        "DS",
+        "DT",
+        "FL",
+        "FD",
+        "IS",
+        "LO",
+        "LT",
+        "PN",
+        "SH",
+        "SL",
+        "SS",
+        "ST",
+        "TM",
+        "UI",
+        "UL",
+        "US",
+    ]
 )  # VRs with a 16-bit length, PS3.5 7.1.2
 _LARGEST_DEFLATED: Final = 2**32  # bytes; what four-byte lengths can speak of
 _DEEPEST: Final = 100  # levels; standard objects nest a dozen, a hostile file thousands
@@ -207,7 +230,8 @@ def read(data: bytes | mmap) -> Instance:
     if reader.header(start, explicit=encoding.explicit).tag >> 16 != 2:  # noqa: PLR2004
         return _body(reader, start, None, EXPLICIT)
     meta, start = _meta(reader, start)
-    syntax = meta[0x00020010].value.decode("latin-1").strip(" \0") if 0x00020010 in meta else ""
+    named = meta.get(_SYNTAX)
+    syntax = named.value.decode("latin-1").strip(" \0") if named else ""
     if not syntax:
         raise NotDicomError("the file does not tell its transfer syntax")
     if syntax == DEFLATED:
@@ -238,7 +262,7 @@ def _meta(reader: Reader, start: int) -> tuple[dict[int, Element], int]:
     if header.tag != 0x00020000 or header.length != 4:  # noqa: PLR2004
         raise NotDicomError("the file meta information does not tell its length")
     at = header.start + 4
-    order = "big" if reader.encoding.big_endian else "little"
+    order: Literal["big", "little"] = "big" if reader.encoding.big_endian else "little"
     end = at + int.from_bytes(reader.data[header.start : at], order)
     if end > reader.size:
         raise NotDicomError("the file meta information is longer than the file")
@@ -252,9 +276,7 @@ def _meta(reader: Reader, start: int) -> tuple[dict[int, Element], int]:
     return meta, end
 
 
-def _body(
-    reader: Reader, start: int, meta: dict[int, Element] | None, syntax: str
-) -> Instance:
+def _body(reader: Reader, start: int, meta: dict[int, Element] | None, syntax: str) -> Instance:
     explicit = reader.encoding.explicit
     dataset, tail = reader.level(start, reader.size, None, explicit=explicit)
     dataset.meta = meta

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 
 from defusedxml.common import DefusedXmlException
@@ -144,18 +144,19 @@ class _Reader:
         self._dropped.append(Finding(problem, _SAVE, self._file, entry.line))
 
 
-class _LineParser(DefusedXMLParser):  # type: ignore[misc]
+class _LineParser(DefusedXMLParser):
     """Notes the line of every start tag, for errors."""
 
     def __init__(self, lines: list[int]) -> None:
         super().__init__(forbid_dtd=False, target=TreeBuilder())
-        start = self.parser.StartElementHandler
+        expat: Any = self.parser
+        start = expat.StartElementHandler
 
         def noted(*args: object) -> object:
-            lines.append(self.parser.CurrentLineNumber)
+            lines.append(expat.CurrentLineNumber)
             return start(*args)
 
-        self.parser.StartElementHandler = noted
+        expat.StartElementHandler = noted
 
 
 def _xml_entries(text: str, file: str) -> list[properties.Entry]:

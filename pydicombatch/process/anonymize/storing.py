@@ -24,7 +24,9 @@ from pydicombatch.process.anonymize.javatext import (
 )
 from pydicombatch.process.anonymize.tables import private_tag
 
-_UNENCODED: Final = frozenset("AE AS CS DA DS DT IS TM UI".split())  # the platform's charset
+_UNENCODED: Final = frozenset(
+    ["AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI"]
+)  # the platform's charset
 _RANGES: Final = {
     "US": ("H", 0, 0xFFFF),
     "SS": ("h", -0x8000, 0x7FFF),

@@ -1,4 +1,4 @@
-"""The tables of names, VRs and private elements that the Java tool knows; origin: THIRD-PARTY.md."""
+"""Names, VRs and private elements that the Java tool knows; origin: THIRD-PARTY.md."""
 
 import csv
 from collections.abc import Iterator
@@ -8,7 +8,36 @@ from typing import Final, NamedTuple
 
 # what dcm4che 1.4 has no name for is carried as UN
 KNOWN_VRS: Final = frozenset(
-    "AE AS AT CS DA DS DT FL FD IS LO LT OB OF OW PN SH SL SQ SS ST TM UC UI UL UN US UT".split()
+    [
+        "AE",
+        "AS",
+        "AT",
+        "CS",
+        "DA",
+        "DS",
+        "DT",
+        "FL",
+        "FD",
+        "IS",
+        "LO",
+        "LT",
+        "OB",
+        "OF",
+        "OW",
+        "PN",
+        "SH",
+        "SL",
+        "SQ",
+        "SS",
+        "ST",
+        "TM",
+        "UC",
+        "UI",
+        "UL",
+        "UN",
+        "US",
+        "UT",
+    ]
 )
 _REPEATING: Final = (0x50, 0x60)
 

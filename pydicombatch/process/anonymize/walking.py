@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from typing import Final
 
 from pydicombatch.process.anonymize import codes
-from pydicombatch.process.anonymize.context import Context, Program, QuarantineError
+from pydicombatch.process.anonymize.context import Context, Program, QuarantineError, SkipError
 from pydicombatch.process.anonymize.instance import (
     CHARSET_TAG,
     CODE_SEQUENCE,
@@ -105,21 +105,28 @@ class Run:
         """Decide on every element of one level; `out` begins as a copy."""
         for element in source:
             tag = element.tag
-            action = self.actions.get(tag)
-            step = self.plan.step(tag, scripted=action is not None)
-            if step is Step.ASK_CREATOR:
-                step = Step.KEEP if self.plan.safe(source, tag) else Step.REMOVE
-            if step is Step.KEEP:
+            result = self._decided(source, out, element)
+            if result is element:
+                if self.strict and element.items:
+                    self._require_clean(element)
                 continue
-            result = None
-            if action is not None and step is Step.RUN:
-                result = self._run(source, out, element, action)
             if result is None:
                 del out.elements[tag]
             else:
                 out.elements[tag] = result
             if tag == CHARSET_TAG and (result is None or result.value != element.value):
                 out.__dict__.pop("charset", None)
+
+    def _decided(self, source: DataSet, out: DataSet, element: Element) -> Element | None:
+        """Return what becomes of an element: itself, another, or nothing."""
+        tag = element.tag
+        action = self.actions.get(tag)
+        step = self.plan.step(tag, scripted=action is not None)
+        if step is Step.KEEP or (step is Step.ASK_CREATOR and self.plan.safe(source, tag)):
+            return element
+        if step is Step.RUN and action is not None:
+            return self._run(source, out, element, action)
+        return None
 
     def _run(
         self, source: DataSet, out: DataSet, element: Element, action: Action
@@ -165,6 +172,29 @@ class Run:
                     "A result of the script cannot be stored, the original would stay"
                 ) from None
             return element
+
+    def _require_clean(self, element: Element) -> None:
+        """Strict: a sequence that stays verbatim must hold nothing that the script changes."""
+        for item in element.items if element.items and element.tag != CODE_SEQUENCE else ():
+            out = DataSet(dict(item.elements), item.parent, item.big_endian)
+            for inner in item:
+                if self._would_change(item, out, inner):
+                    raise QuarantineError(
+                        "A sequence stays as it is, and holds a value that the script changes"
+                    )
+                self._require_clean(inner)
+
+    def _would_change(self, item: DataSet, out: DataSet, inner: Element) -> bool:
+        action = self.actions.get(inner.tag)
+        if action is None or not _has_value(inner) or inner.tag == CODE_SEQUENCE:
+            return False
+        if inner.items is not None:
+            return action.constant == _REMOVE
+        try:
+            result = self._run(item, out, inner, action)
+        except (QuarantineError, SkipError):
+            return True
+        return result is None or result.value.rstrip(b" \0") != inner.value.rstrip(b" \0")
 
     def _stored(self, source: DataSet, out: DataSet, element: Element, text: str) -> Element:
         tag, big_endian = element.tag, out.big_endian

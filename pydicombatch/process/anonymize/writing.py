@@ -16,7 +16,9 @@ from pydicombatch.process.anonymize.instance import (
 )
 from pydicombatch.process.anonymize.reading import UNDEFINED, Encoding
 
-_LONG: Final = frozenset("OB OW OF SQ UC UN UT".split())  # VRs with a 32-bit length, PS3.5 7.1.2
+_LONG: Final = frozenset(
+    ["OB", "OW", "OF", "SQ", "UC", "UN", "UT"]
+)  # VRs with a 32-bit length, PS3.5 7.1.2
 _IMPLEMENTATION: Final = ("2.25.277119342248636521752548698858463949570", "PYDICOMBATCH")
 _ITEM: Final = (0xFFFE, 0xE000)
 _ITEM_END: Final = (0xFFFE, 0xE00D)
@@ -118,8 +120,7 @@ def write(
     target.write(meta_information(dataset, syntax))
     if syntax != DEFLATED:
         target.write(body)
-        for part in tail:
-            target.write(part)
+        target.writelines(tail)
         return
     engine = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     packed = [engine.compress(part) for part in (body, *tail)]
