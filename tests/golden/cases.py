@@ -37,9 +37,7 @@ class Case:
 
     def anonymizer(self, mode: str, **options: Any) -> Anonymizer | ConfigError:
         """Compile the script, or return why it is refused."""
-        return _compiled(
-            self.directory, self.script, self.lut, self.cli, mode, tuple(options.items())
-        )
+        return _compiled(self, mode, tuple(options.items()))
 
 
 @cache
@@ -49,25 +47,25 @@ def _archive() -> dict[str, bytes]:
         return {m.name: stream.read() for m in members if (stream := archive.extractfile(m))}
 
 
-@cache
+_anonymizers: dict[object, Anonymizer | ConfigError] = {}
+
+
 def _compiled(
-    directory: Path,
-    script: str,
-    lut: str,
-    cli: tuple[str, ...],
-    mode: str,
-    options: tuple[tuple[str, Any], ...],
+    case: Case, mode: str, options: tuple[tuple[str, Any], ...]
 ) -> Anonymizer | ConfigError:
-    try:
-        return Anonymizer.from_script(
-            directory / script,
-            lookup_table=directory / lut,
-            mode=mode,
-            **_switches(directory, cli),
-            **dict(options),
-        )
-    except ConfigError as error:
-        return error
+    key = (case.directory, case.script, case.lut, case.cli, mode, options)
+    if key not in _anonymizers:
+        try:
+            _anonymizers[key] = Anonymizer.from_script(
+                case.directory / case.script,
+                lookup_table=case.directory / case.lut,
+                mode=mode,
+                **_switches(case.directory, case.cli),
+                **dict(options),
+            )
+        except ConfigError as error:
+            _anonymizers[key] = error
+    return _anonymizers[key]
 
 
 def _switches(directory: Path, cli: tuple[str, ...]) -> dict[str, Any]:

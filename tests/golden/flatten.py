@@ -3,9 +3,8 @@
 import logging
 import struct
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import pydicom
@@ -67,7 +66,7 @@ def _level(dataset: Dataset, prefix: str) -> Flat:
             continue
         try:
             element: Any = dataset[tag]
-        except Exception:  # what pydicom cannot decode is compared as bytes
+        except Exception:  # noqa: BLE001 - what pydicom cannot decode is compared as bytes
             element = raw
         if element.VR == "SQ":
             out[path] = ("SQ", len(element.value))
@@ -83,7 +82,9 @@ def _encoded(element: Any) -> bytes:
     value = element.value
     if value is None or isinstance(value, bytes):
         return value or b""
-    values = list(value) if isinstance(value, (list, tuple, pydicom.multival.MultiValue)) else [value]
+    values = (
+        list(value) if isinstance(value, (list, tuple, pydicom.multival.MultiValue)) else [value]
+    )
     if kind := PACKED.get(element.VR):
         return b"".join(struct.pack("<" + kind, number) for number in values)
     return "\\".join(map(str, values)).encode()

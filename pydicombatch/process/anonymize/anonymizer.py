@@ -15,13 +15,15 @@ from typing import BinaryIO, Final
 import pydicom
 from pydicom import Dataset
 
-from pydicombatch.core.errors import RequestError
+from pydicombatch.core.errors import ConfigError, RequestError
 from pydicombatch.process.anonymize import lookup, pixelscript, script, tail
 from pydicombatch.process.anonymize.context import QuarantineError, SkipError
-from pydicombatch.process.anonymize.instance import DataSet, fix_charset
+from pydicombatch.process.anonymize.instance import PIXEL_DATA, DataSet, fix_charset
 from pydicombatch.process.anonymize.lookup import LookupTable
+from pydicombatch.process.anonymize.mapping import MappingFile
 from pydicombatch.process.anonymize.pixelblank import Blanker
 from pydicombatch.process.anonymize.plan import Plan, compile_script
+from pydicombatch.process.anonymize.profile import Profile, identifiers
 from pydicombatch.process.anonymize.reading import (
     Encoding,
     Instance,
@@ -29,6 +31,7 @@ from pydicombatch.process.anonymize.reading import (
     TruncatedError,
     read,
 )
+from pydicombatch.process.anonymize.script import Script
 from pydicombatch.process.anonymize.walking import Run
 from pydicombatch.process.anonymize.writing import Writer, write
 
@@ -89,12 +92,14 @@ class Anonymizer:
     mode: Mode = Mode.STRICT
     pixels: Blanker | None = None
     pixel_risk: PixelRisk = PixelRisk.QUARANTINE
+    profile: Profile | None = None
+    mapping: MappingFile | None = None
     now: Callable[[], datetime] = datetime.now
 
     @classmethod
     def from_script(
         cls,
-        path: Path,
+        path: Path | None,
         *,
         lookup_table: Path | None = None,
         mode: Mode | str = Mode.STRICT,
@@ -104,13 +109,15 @@ class Anonymizer:
         decompress: bool = False,
         pixel_test: bool = False,
         pixel_risk: PixelRisk | str | None = None,
+        profile: Profile | None = None,
+        mapping: MappingFile | None = None,
     ) -> "Anonymizer":
         """Compile a script file.
 
         Parameters
         ----------
         path
-            XML or properties form.
+            XML or properties form; none where a profile does all the work.
         lookup_table
             Properties, or CSV with two columns where the mode is strict.
         mode
@@ -121,6 +128,10 @@ class Anonymizer:
             What it takes as `-dpa`, `-dec` and `-test`.
         pixel_risk
             `quarantine` (what strict mode means) or `allow` (what compatible mode means).
+        profile
+            The basic profile of PS3.15, applied before the script.
+        mapping
+            Keeps old and new identifiers, where the operator wants them kept.
 
         Raises
         ------
@@ -129,8 +140,12 @@ class Anonymizer:
             script that would not do what it says, each with its line.
         """
         strict = Mode(mode) is Mode.STRICT
-        plan = compile_script(script.read(path), parameters, elements)
-        if strict:
+        if path is None and profile is None:
+            raise ConfigError.of(
+                "Anonymization has neither a script nor a profile", "Name at least one of them"
+            )
+        plan = compile_script(script.read(path) if path else Script(), parameters, elements)
+        if strict and path:
             plan.require_strict()
         table = lookup.load(lookup_table, csv_allowed=strict) if lookup_table else LookupTable()
         blanker = None
@@ -138,7 +153,9 @@ class Anonymizer:
             rules = pixelscript.read(pixel_script, strict=strict)
             blanker = Blanker(rules, decompress, pixel_test)
         default = PixelRisk.QUARANTINE if strict else PixelRisk.ALLOW
-        return cls(plan, table, Mode(mode), blanker, PixelRisk(pixel_risk or default))
+        return cls(
+            plan, table, Mode(mode), blanker, PixelRisk(pixel_risk or default), profile, mapping
+        )
 
     def __call__(self, dataset: Dataset) -> Dataset:
         """Return an anonymized copy of a data set.
@@ -192,9 +209,14 @@ class Anonymizer:
         fix_charset(instance.dataset)
         strict = self.mode is Mode.STRICT
         instance = self._pixels_cleaned(instance, strict=strict)
-        run = Run(self.plan, self.lookup_table, self.now(), instance.dataset, strict)
+        source = self.profile.apply(instance.dataset) if self.profile else instance.dataset
+        run = Run(self.plan, self.lookup_table, self.now(), source, strict)
         dataset = run.apply()
         kept = tail.Filter(self.plan, run.actions, instance)(tail.pieces(instance))
+        if self.profile:
+            kept = [piece for piece in kept if piece.header.tag == PIXEL_DATA]
+        if self.mapping:
+            self.mapping.record(identifiers(instance.dataset), identifiers(dataset))
         if strict and tail.leaking(kept, run.actions):
             raise QuarantineError(_TAIL_LEAKS)
         encoding = Encoding.of(instance.syntax)
