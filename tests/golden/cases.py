@@ -92,7 +92,7 @@ def load(directory: Path, *, third_party: bool = False) -> list[Case]:
         used = [entry["script"], entry["lut"]]
         foreign = any(scripts.get(name[8:], {}).get("origin", WRITTEN) != WRITTEN for name in used)
         if not third_party or foreign:
-            values = {
+            values: dict[str, Any] = {
                 name: tuple(value) if isinstance(value, list) else value
                 for name, value in entry.items()
                 if name in fields

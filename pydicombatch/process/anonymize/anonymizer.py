@@ -14,11 +14,22 @@ from typing import BinaryIO, Final
 
 import pydicom
 from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import UID
 
 from pydicombatch.core.errors import ConfigError, RequestError
 from pydicombatch.process.anonymize import lookup, pixelscript, script, tail
 from pydicombatch.process.anonymize.context import QuarantineError, SkipError
-from pydicombatch.process.anonymize.instance import PIXEL_DATA, DataSet, fix_charset
+from pydicombatch.process.anonymize.instance import (
+    DEFLATED,
+    EXPLICIT,
+    IMPLICIT,
+    PIXEL_DATA,
+    DataSet,
+    fix_charset,
+)
 from pydicombatch.process.anonymize.lookup import LookupTable
 from pydicombatch.process.anonymize.mapping import MappingFile
 from pydicombatch.process.anonymize.pixelblank import Blanker
@@ -85,7 +96,10 @@ class _Output:
 
 @dataclass(frozen=True)
 class Anonymizer:
-    """A compiled script with its lookup table; one serves any number of instances."""
+    """A compiled script with its lookup table; one serves any number of instances.
+
+    It holds programs, which do not travel between processes: every worker compiles its own.
+    """
 
     plan: Plan
     lookup_table: LookupTable
@@ -165,9 +179,8 @@ class Anonymizer:
         RequestError
             If the data set is to be quarantined or skipped.
         """
-        source, target = BytesIO(), BytesIO()
-        pydicom.dcmwrite(source, dataset, enforce_file_format=False)
-        result = self.anonymize(source.getvalue(), target)
+        target = BytesIO()
+        result = self.anonymize(_file_of(dataset), target)
         if result.status is not Status.OK:
             raise RequestError(result.reason, "Look at the instance, and at the script")
         target.seek(0)
@@ -239,6 +252,29 @@ class Anonymizer:
         if risk and not covered:
             raise QuarantineError(risk)
         return instance
+
+
+def _file_of(dataset: Dataset) -> bytes:
+    """Encode a data set as a file, deflated ones plainly, without touching it."""
+    meta = FileMetaDataset(getattr(dataset, "file_meta", None) or FileMetaDataset())
+    implicit = bool(dataset.original_encoding[0])
+    syntax = meta.get("TransferSyntaxUID") or (IMPLICIT if implicit else EXPLICIT)
+    meta.TransferSyntaxUID = UID(EXPLICIT if syntax == DEFLATED else syntax)
+    meta.FileMetaInformationGroupLength = 0  # computed when written
+    copy = Dataset(dataset)
+    encoding = Encoding.of(meta.TransferSyntaxUID)
+    stream = DicomBytesIO()
+    stream.is_little_endian, stream.is_implicit_VR = True, False
+    stream.write(bytes(128) + b"DICM")
+    write_file_meta_info(stream, meta, enforce_standard=False)
+    pydicom.dcmwrite(
+        body := BytesIO(),
+        copy,
+        implicit_vr=not encoding.explicit,
+        little_endian=not encoding.big_endian,
+        enforce_file_format=False,
+    )
+    return stream.getvalue() + body.getvalue()
 
 
 def _refusal(error: Exception) -> Result:

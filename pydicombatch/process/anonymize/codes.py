@@ -33,7 +33,7 @@ def rewritten(element: Element | None, action: Action, context: Context) -> Elem
     text = javatext.trim(action.program(context))
     if text == "@remove()":
         return None
-    if text == "@keep()":
+    if text in {"@keep()", ""}:
         return element
     items = list(element.items or ()) if element else []
     for part in javatext.split(text, "/"):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from pydicombatch.process.anonymize import names, syntax
+from pydicombatch.process.anonymize import javaregex, names, syntax
 from pydicombatch.process.anonymize.contents import contents
 from pydicombatch.process.anonymize.context import Context, Function, Program, QuarantineError
 from pydicombatch.process.anonymize.javaregex import RegexError
@@ -34,10 +34,17 @@ Factory = Callable[[Call, "Compiler"], Function]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A function of the language; a lenient one yields its arguments where it fails."""
+    """A function of the language; a lenient one yields its arguments, or a text, where it fails."""
 
     factory: Factory
     lenient: bool = False
+    otherwise: str = ""
+
+    def fallback(self, call: Call) -> str | None:
+        """Return what the call yields when it fails; nothing if that ends the instance."""
+        if self.otherwise:
+            return self.otherwise
+        return call.argument_text if self.lenient else None
 
 
 @dataclass
@@ -69,18 +76,26 @@ class Compiler:
             if not syntax.uninterpreted(part.name):
                 self._report(f"There is no function @{part.name}", "Correct its name")
             return part.text
+        fallback = entry.fallback(part)
         try:
             function = entry.factory(part, self)
         except (MissingArgumentError, UndefinedParameterError, RegexError) as error:
             self._report_failure(part, error)
-            return part.argument_text if entry.lenient else _failing
-        return partial(_lenient, function, part.argument_text) if entry.lenient else function
+            return _failing if fallback is None else fallback
+        return function if fallback is None else partial(_lenient, function, fallback)
 
     def _report_failure(self, call: Call, error: Exception) -> None:
         if isinstance(error, MissingArgumentError):
             self._report(f"@{call.name} misses an argument", "Add it")
         elif isinstance(error, RegexError):
             self._report(f"@{call.name} has a bad regular expression", "Correct it")
+
+    def check_pattern(self, pattern: str) -> None:
+        """Report a regular expression that cannot be used, which may never be needed."""
+        try:
+            javaregex.compiled(pattern)
+        except RegexError:
+            self._report("A regular expression is bad", "Correct it")
 
     def _report(self, problem: str, remedy: str, *, fatal: bool = True) -> None:
         issue = Issue(problem, remedy, fatal)

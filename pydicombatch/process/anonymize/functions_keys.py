@@ -188,7 +188,7 @@ def _lookup(call: Call, compiler: Compiler) -> Function:
     action = unquoted(call.args[2]) if len(call.args) > 2 else ""  # noqa: PLR2004
     detail = unquoted(call.args[3]) if len(call.args) > 3 else None  # noqa: PLR2004
     if action == "ignore" and detail is not None:
-        javaregex.compiled(detail)
+        compiler.check_pattern(detail)
 
     def run(context: Context) -> str:
         key = "|".join(read(context) or "" for read in readers).replace("\\", "")
@@ -218,9 +218,9 @@ FUNCTIONS: Final = {
     "hashname": Entry(_hashname, lenient=True),
     "hashptid": Entry(_hashptid, lenient=True),
     "hashuid": Entry(_hashuid, lenient=True),
-    "hashdate": Entry(_hashdate),
-    "incrementdate": Entry(_incrementdate),
-    "modifydate": Entry(_modifydate),
+    "hashdate": Entry(_hashdate, otherwise=_EMPTY),
+    "incrementdate": Entry(_incrementdate, otherwise=_EMPTY),
+    "modifydate": Entry(_modifydate, otherwise=_EMPTY),
     "dateinterval": Entry(_dateinterval),
     "lookup": Entry(_lookup),
 }

@@ -94,12 +94,12 @@ class Plan:
     def _decide(self, tag: int, *, scripted: bool) -> Step:
         remove = self.script.remove
         group = tag >> 16
+        if "overlays" in remove and group & 0xFF00 == 0x6000:  # noqa: PLR2004
+            return Step.REMOVE
         removed = "unspecifiedelements" in remove or ("privategroups" in remove and group % 2)
         if removed and not scripted and not self._kept(tag):
             safe = self.script.keep_safe and group % 2
             return Step.ASK_CREATOR if safe else Step.REMOVE
-        if "overlays" in remove and group & 0xFF00 == 0x6000:  # noqa: PLR2004
-            return Step.REMOVE
         return Step.RUN if scripted else Step.KEEP
 
     def _kept(self, tag: int) -> bool:

@@ -27,6 +27,8 @@ _METHOD: Final = 0x00120063
 _DATES_MODIFIED: Final = 0x00280303
 _BASIC: Final = "113100"
 _FREE_TEXT: Final = frozenset("LO LT SH ST UC UT".split())  # noqa: SIM905
+_NEVER_KEPT: Final = frozenset(("DA", "DT", "LT", "PN", "ST", "UC", "UR", "UT"))
+_DATES: Final = frozenset((Option.RETAIN_LONG_FULL_DATES, Option.RETAIN_LONG_MODIFIED_DATES))
 _CODED: Final = frozenset("CS DS IS US SS UL SL FL FD".split())  # noqa: SIM905
 _CODE_PARTS: Final = frozenset((0x00080100, 0x00080102, 0x00080103))  # of an item without meaning
 _SCHEMES: Final = frozenset("DCM SCT SRT LN UCUM RADLEX FMA MDC NCIt SNM3".split())  # noqa: SIM905
@@ -106,7 +108,7 @@ class _Worker:
     def _element(self, source: DataSet, element: Element, out: DataSet) -> Element | None:
         code = rules(self.profile.options).code(element.tag)
         if code is None:
-            return self._unlisted(element, out)
+            return self._unlisted(source, element, out)
         if element.tag >> 16 & 1:
             return self._private(source, element, code)
         if code in {Code.SHIFT, Code.CLEAN}:
@@ -128,10 +130,18 @@ class _Worker:
             case _:
                 return None
 
-    def _unlisted(self, element: Element, out: DataSet) -> Element | None:
-        """Keep what the table leaves alone, if it is known; sequences are entered."""
+    def _unlisted(self, source: DataSet, element: Element, out: DataSet) -> Element | None:
+        """Keep what the table leaves alone, if it is known; sequences are entered.
+
+        Names, free text and dates are replaced wherever they are: the table cannot know them all.
+        """
         if element.items is not None:
             return self._items(element, out)
+        if element.vr in {"DA", "DT"} and self.profile.options & _DATES:
+            kept = Option.RETAIN_LONG_FULL_DATES in self.profile.options
+            return element if kept else self._shifted(source, element, out)
+        if element.vr in _NEVER_KEPT:
+            return dummies.replaced(element, self.profile.pseudonyms)
         overlay = element.tag >> 24 == 0x60  # noqa: PLR2004 - repeating group
         known = overlay or dictionary_has_tag(element.tag)
         return element if known and element.vr != "UN" and not element.undefined else None

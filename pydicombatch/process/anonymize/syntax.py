@@ -69,6 +69,23 @@ def parse(text: str) -> Parsed:
     return Parsed(tuple(part for part in parts if part != ""), tuple(faults))
 
 
+def render(parts: tuple[Part, ...]) -> str:
+    """Print the parts of a script so that parsing them again yields the same."""
+    return "".join(
+        _escaped(part, "\\@") if isinstance(part, str) else _shown(part) for part in parts
+    )
+
+
+def _shown(call: Call) -> str:
+    args = ",".join(_escaped(argument, "\\,)") for argument in call.args)
+    clauses = "".join(f"{{{clause}}}" for clause in call.clauses)
+    return f"@{call.name}({args}){clauses}"
+
+
+def _escaped(text: str, special: str) -> str:
+    return "".join("\\" + character if character in special else character for character in text)
+
+
 def uninterpreted(name: str) -> bool:
     """Tell whether a call of this name is meant to remain as text."""
     return name in _UNINTERPRETED

@@ -74,12 +74,15 @@ class Filter:
         if tag >> 16 & 1:
             if tag & 0xFFFF < 0x100:  # noqa: PLR2004 - a private creator
                 return self._creator_stays(piece)
-            if "privategroups" in remove:
-                return self._plan.script.keep_safe and self._plan.safe(self._creators, tag)
+            if "privategroups" in remove and not self._safe(tag):
+                return False
         action = self._actions.get(tag)
         if action is None:
             return "unspecifiedelements" not in remove
         return not action.removes
+
+    def _safe(self, tag: int) -> bool:
+        return self._plan.script.keep_safe and self._plan.safe(self._creators, tag)
 
     def _creator_stays(self, piece: Piece) -> bool:
         header = piece.header
