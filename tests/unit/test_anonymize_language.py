@@ -34,6 +34,7 @@ PIECES = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(), PIECES.map("".join)))
 def test_any_text_is_a_script_and_printing_it_parses_to_the_same(text: str) -> None:
     once = syntax.parse(text).parts
@@ -43,6 +44,7 @@ def test_any_text_is_a_script_and_printing_it_parses_to_the_same(text: str) -> N
         assert again == once
 
 
+@settings(deadline=None)
 @given(
     st.one_of(
         st.text(),

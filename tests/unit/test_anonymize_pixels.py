@@ -1,11 +1,14 @@
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from pydicom import Dataset, FileMetaDataset, dcmread, dcmwrite
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
     UID,
     CTImageStorage,
@@ -16,7 +19,7 @@ from pydicom.uid import (
 )
 
 from pydicombatch.core.errors import ConfigError
-from pydicombatch.process.anonymize import expression, pixelscript
+from pydicombatch.process.anonymize import expression, jpegblank, pixelscript
 from pydicombatch.process.anonymize.anonymizer import Anonymizer, Result, Status
 from pydicombatch.process.anonymize.instance import DataSet, Element
 from pydicombatch.process.anonymize.pixelscript import Region
@@ -37,6 +40,10 @@ def image(photometric: str = "MONOCHROME2", *, samples: int = 1, frames: int = 1
     ds.HighBit, ds.PixelRepresentation = 7, 0
     ds.PixelData = np.full((frames, 4, 6, samples), 200, dtype=np.uint8).tobytes()
     return ds
+
+
+def luma(data: bytes) -> "np.ndarray[tuple[int, ...], np.dtype[np.int64]]":
+    return np.asarray(Image.open(BytesIO(data)).convert("L")).astype(np.int64)
 
 
 def applied(ds: Dataset, text: str, tmp_path: Path, **options: object) -> tuple[Result, Dataset]:
@@ -81,6 +88,7 @@ def test_colour_by_plane_is_blanked_in_each_plane(tmp_path: Path) -> None:
     assert out.pixel_array[0, 0].tolist() == [200, 200, 200]
 
 
+@settings(deadline=None)
 @given(
     st.builds(Region, *[st.integers(-9, 9)] * 2, *[st.integers(-2, 9)] * 2),
     st.integers(1, 8),
@@ -105,6 +113,59 @@ def test_compressed_pixels_are_blanked_after_decoding_when_that_is_allowed(tmp_p
     assert out.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
     assert not out.pixel_array[1:3, 1:4].any()
     assert (out.pixel_array == 200).sum() == 18
+
+
+@pytest.mark.parametrize(
+    ("mode", "more"), [("L", {}), ("RGB", {"subsampling": 2}), ("RGB", {"optimize": True})]
+)
+def test_baseline_jpeg_is_blanked_without_decoding_and_nothing_else_changes(
+    mode: str, more: dict[str, int]
+) -> None:
+    noise = np.random.default_rng(1).integers(60, 255, (45, 61, 3), dtype=np.uint8)
+    stream = BytesIO()
+    Image.fromarray(noise).convert(mode).save(stream, "JPEG", **more)
+    assert jpegblank.blanked(stream.getvalue(), []) == stream.getvalue()
+    after = jpegblank.blanked(stream.getvalue(), [Region(20, 5, 10, 10)])
+    old, new = (
+        np.asarray(Image.open(BytesIO(s)).convert("L")).astype(int)
+        for s in (stream.getvalue(), after)
+    )
+    assert new[5:16, 20:31].max() <= 8
+    rows, columns = np.nonzero(old != new)
+    assert rows.max() <= 16
+    assert 15 <= columns.min() <= columns.max() <= 32
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=400), st.integers(0, 600))
+def test_a_damaged_jpeg_raises_its_own_error_or_stays_whole(junk: bytes, at: int) -> None:
+    stream = BytesIO()
+    Image.fromarray(np.full((16, 16), 90, dtype=np.uint8)).save(stream, "JPEG")
+    whole = stream.getvalue()
+    with suppress(jpegblank.JpegError):
+        assert jpegblank.blanked(whole[:at] + junk, [Region(0, 0, 9, 9)]).startswith(b"\xff\xd8")
+
+
+def test_baseline_jpeg_in_an_instance_stays_compressed(tmp_path: Path) -> None:
+    ds = image(frames=2)
+    ds.Rows = ds.Columns = 16
+    stream = BytesIO()
+    Image.fromarray(np.full((16, 16), 200, dtype=np.uint8)).save(stream, "JPEG")
+    ds.PixelData = encapsulate([stream.getvalue()] * 2)
+    ds["PixelData"].VR = "OB"
+    ds["PixelData"].is_undefined_length = True
+    ds.file_meta.TransferSyntaxUID = UID(JPEGBaseline8Bit)
+    result, out = applied(ds, CT + "(0,0,3,3)", tmp_path)
+    assert result == Result(Status.OK)
+    assert out.file_meta.TransferSyntaxUID == JPEGBaseline8Bit
+    frames = [
+        np.asarray(Image.open(BytesIO(f)))
+        for f in generate_frames(out.PixelData, number_of_frames=2)
+    ]
+    assert len(frames) == 2
+    for frame in frames:
+        assert frame[:8, :8].max() <= 8
+        assert frame[8:, 8:].min() >= 190
 
 
 @pytest.mark.parametrize("options", [{}, {"decompress": True}])
@@ -153,6 +214,7 @@ def test_signatures_are_evaluated_with_precedence(text: str, expected: bool) -> 
     assert expression.parse(text)(DATA) is expected
 
 
+@settings(deadline=None)
 @given(st.text(alphabet='ab.()[]!*+"/ truefalsMody,0123'))
 def test_any_text_is_a_signature(text: str) -> None:
     assert expression.parse(text)(DATA) in {True, False}

@@ -178,6 +178,7 @@ def test_safe_private_elements_stay_with_their_creator_alone() -> None:
     assert [e.value for e in out if e.tag.is_private] == ["GEMS_IDEN_01", "suite"]
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_cleaned_text_has_known_words_and_small_numbers_alone(text: str) -> None:
     assert cleaned(cleaned(text)) == cleaned(text)
@@ -192,6 +193,7 @@ def test_pseudonyms_are_stable_and_of_their_project() -> None:
     assert "long enough" not in repr(KEY)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="0123456789.", min_size=1, max_size=64))
 def test_a_replaced_uid_is_valid(uid: str) -> None:
     new = KEY.uid(uid)

@@ -1,14 +1,15 @@
 """Blanking regions of Pixel Data: in place where it is uncompressed, else after decoding."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Final
 
 import numpy as np
 import pydicom
+from pydicom.encaps import encapsulate, generate_frames
 
-from pydicombatch.process.anonymize import contents, tail
+from pydicombatch.process.anonymize import contents, jpegblank, tail
 from pydicombatch.process.anonymize.context import QuarantineError, SkipError
 from pydicombatch.process.anonymize.instance import (
     DEFLATED,
@@ -21,6 +22,8 @@ from pydicombatch.process.anonymize.pixelscript import PixelScript, Region
 from pydicombatch.process.anonymize.reading import UNDEFINED, Encoding, Instance
 from pydicombatch.process.anonymize.writing import Writer, meta_information
 
+_FRAMES: Final = 0x00280008
+_SEQUENCE_END: Final = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _ROWS: Final = 0x00280010
 _COLUMNS: Final = 0x00280011
 _BITS_ALLOCATED: Final = 0x00280100
@@ -64,10 +67,12 @@ class Blanker:
             return instance, False
         if instance.syntax == DEFLATED and not strict:
             raise QuarantineError(_DEFLATED)
+        if pixels.header.length == UNDEFINED and instance.syntax == _JPEG_BASELINE:
+            jpeg = _jpeg_blanked(instance, regions)
+            return self._with_pixels(instance, jpeg, [], instance.encoding, pieces), True
         if pixels.header.length == UNDEFINED:
             if not self.decompress:
-                closed = strict or instance.syntax == _JPEG_BASELINE
-                raise QuarantineError(_NEEDS_DECODING) if closed else SkipError
+                raise QuarantineError(_NEEDS_DECODING) if strict else SkipError
             element, changes = _decoded(instance)
             encoding = Encoding(explicit=True)
             instance = replace(instance, syntax=EXPLICIT)
@@ -76,12 +81,24 @@ class Blanker:
             vr = pixels.header.vr if pixels.header.vr in {"OB", "OW"} else "OW"
             element, changes = Element(PIXEL_DATA, vr, value), []
             encoding = instance.encoding
+        described = _with(instance.dataset, changes)
+        blanked = self._blanked(element, regions, described)
+        return self._with_pixels(instance, blanked, changes, encoding, pieces), True
+
+    def _with_pixels(
+        self,
+        instance: Instance,
+        element: Element,
+        changes: list[Element],
+        encoding: Encoding,
+        pieces: list[tail.Piece],
+    ) -> Instance:
+        """Put other Pixel Data into an instance, and say that nothing is burned in."""
         dataset = _with(instance.dataset, [*changes, Element(_BURNED_IN, "CS", b"NO")])
-        blanked = self._blanked(element, regions, dataset)
-        writer = Writer(encoding)
-        rest = tail.encoded([p for p in pieces if p is not pixels], instance, encoding)
-        data = b"".join((writer.dataset([blanked]), *rest))
-        return replace(instance, dataset=dataset, encoding=encoding, data=data, tail=0), True
+        others = [piece for piece in pieces if piece.header.tag != PIXEL_DATA]
+        rest = tail.encoded(others, instance, encoding)
+        data = b"".join((Writer(encoding).dataset([element]), *rest))
+        return replace(instance, dataset=dataset, encoding=encoding, data=data, tail=0)
 
     def _blanked(self, element: Element, regions: Iterable[Region], dataset: DataSet) -> Element:
         layout = Layout.of(dataset)
@@ -168,6 +185,20 @@ class Layout:
         if self.photometric == "MONOCHROME1":
             return np.array([255 if self.sample_bytes == 1 else 15], dtype=np.uint8)
         return np.zeros(1, dtype=np.uint8)
+
+
+def _jpeg_blanked(instance: Instance, regions: Sequence[Region]) -> Element:
+    """Blank every frame in the compressed domain (PS3.5 A.4: one item or more a frame)."""
+    try:
+        dataset = pydicom.dcmread(BytesIO(_stream(instance)))
+        count = max(1, _number(instance.dataset, _FRAMES))
+        frames = generate_frames(dataset.PixelData, number_of_frames=count)
+        blanked = [jpegblank.blanked(frame, regions) for frame in frames]
+    except Exception as error:
+        raise QuarantineError(_UNDECODABLE) from error
+    if not blanked:
+        raise QuarantineError(_UNDESCRIBED)
+    return Element(PIXEL_DATA, "OB", encapsulate(blanked) + _SEQUENCE_END, None, undefined=True)
 
 
 def _decoded(instance: Instance) -> tuple[Element, list[Element]]:
