@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pydicombatch.core.errors import ConfigError
-from pydicombatch.process.anonymize import javaregex, properties, script, syntax
+from pydicombatch.process.anonymize import javaregex, javareplace, properties, script, syntax
 from pydicombatch.process.anonymize.anonymizer import Anonymizer
 from pydicombatch.process.anonymize.plan import compile_script
 
@@ -116,7 +116,7 @@ def test_an_entity_bomb_is_refused() -> None:
 
 def test_a_name_that_is_no_name_of_the_tool_is_warned_about_with_the_right_one() -> None:
     text = '<s><e en="T" t="00100010" n="">@hash(OperatorsName)</e></s>'
-    (warning,) = compile_script(script.parse(text)).warnings
+    warning = compile_script(script.parse(text)).warnings[0]
     assert "OperatorName" in warning.remedy
 
 
@@ -178,8 +178,8 @@ def test_translating_a_pattern_raises_nothing_but_its_own_error(pattern: str) ->
 
 
 def test_replacements_follow_java() -> None:
-    assert javaregex.replace_all("([A-Z]+)([0-9]+)", "CT9", r"$2\$$1") == "9$CT"
-    assert javaregex.replace_all("(a)(b)?", "a", "[$1$2$10]") == "[aa0]"
+    assert javareplace.replace_all("([A-Z]+)([0-9]+)", "CT9", r"$2\$$1") == "9$CT"
+    assert javareplace.replace_all("(a)(b)?", "a", "[$1$2$10]") == "[aa0]"
     for bad in ("$", "$x", "$7", "\\", "${n}"):
         with pytest.raises(javaregex.RegexError):
-            javaregex.replace_all("(a)", "a", bad)
+            javareplace.replace_all("(a)", "a", bad)

@@ -19,7 +19,7 @@ from pydicom.uid import (
 )
 
 from pydicombatch.core.errors import ConfigError
-from pydicombatch.process.anonymize import expression, jpegblank, pixelscript
+from pydicombatch.process.anonymize import expression, jpegblank, jpegcode, pixelscript
 from pydicombatch.process.anonymize.anonymizer import Anonymizer, Result, Status
 from pydicombatch.process.anonymize.instance import DataSet, Element
 from pydicombatch.process.anonymize.pixelscript import Region
@@ -142,7 +142,7 @@ def test_a_damaged_jpeg_raises_its_own_error_or_stays_whole(junk: bytes, at: int
     stream = BytesIO()
     Image.fromarray(np.full((16, 16), 90, dtype=np.uint8)).save(stream, "JPEG")
     whole = stream.getvalue()
-    with suppress(jpegblank.JpegError):
+    with suppress(jpegcode.JpegError):
         assert jpegblank.blanked(whole[:at] + junk, [Region(0, 0, 9, 9)]).startswith(b"\xff\xd8")
 
 

@@ -83,6 +83,12 @@ def test_where_the_java_tool_keeps_the_original_strict_sets_aside(tag: str, text
     assert "2020" not in result.reason
 
 
+@pytest.mark.parametrize(("tag", "text"), REASONS.values(), ids=REASONS.keys())
+def test_the_places_where_instances_can_be_set_aside_are_warned_about(tag: str, text: str) -> None:
+    warnings = anonymizer(rule(tag, text)).plan.warnings
+    assert any("set aside" in warning.problem for warning in warnings)
+
+
 def test_a_sequence_that_is_entered_is_cleaned_and_passes() -> None:
     rules = rule("00100020", "@hash(this,4)") + rule("00101002", "@process()")
     result, ds = applied(rules, sample())

@@ -1,31 +1,23 @@
 """The anonymizer: one compiled script, applied to files and data sets, closed when in doubt."""
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from io import BytesIO
-from mmap import ACCESS_READ, mmap
+from mmap import mmap
 from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO, Final
 
 import pydicom
 from pydicom import Dataset
-from pydicom.dataset import FileMetaDataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_file_meta_info
-from pydicom.uid import UID
 
 from pydicombatch.core.errors import ConfigError, RequestError
-from pydicombatch.process.anonymize import lookup, pixelscript, script, tail
+from pydicombatch.process.anonymize import files, lookup, pixelscript, script, tail
 from pydicombatch.process.anonymize.context import QuarantineError, SkipError
 from pydicombatch.process.anonymize.instance import (
-    DEFLATED,
-    EXPLICIT,
-    IMPLICIT,
     PIXEL_DATA,
     DataSet,
     fix_charset,
@@ -180,7 +172,7 @@ class Anonymizer:
             If the data set is to be quarantined or skipped.
         """
         target = BytesIO()
-        result = self.anonymize(_file_of(dataset), target)
+        result = self.anonymize(files.file_of(dataset), target)
         if result.status is not Status.OK:
             raise RequestError(result.reason, "Look at the instance, and at the script")
         target.seek(0)
@@ -192,16 +184,16 @@ class Anonymizer:
         An existing target is replaced on success and left alone otherwise.
         """
         try:
-            with _mapped(source) as data:
+            with files.mapped(source) as data:
                 if not data:
                     return Result(Status.NOT_DICOM, _NOT_DICOM)
-                return self._guarded(data, lambda: _replacing(target))
+                return self._guarded(data, lambda: files.replacing(target))
         except OSError:
             return Result(Status.QUARANTINED, _UNREADABLE)
 
     def anonymize(self, data: bytes | mmap, target: BinaryIO) -> Result:
         """Anonymize the bytes of a file; the target receives nothing but a whole result."""
-        return self._guarded(data, lambda: _given(target))
+        return self._guarded(data, lambda: files.given(target))
 
     def _guarded(
         self, data: bytes | mmap, opened: Callable[[], AbstractContextManager[BinaryIO]]
@@ -254,29 +246,6 @@ class Anonymizer:
         return instance
 
 
-def _file_of(dataset: Dataset) -> bytes:
-    """Encode a data set as a file, deflated ones plainly, without touching it."""
-    meta = FileMetaDataset(getattr(dataset, "file_meta", None) or FileMetaDataset())
-    implicit = bool(dataset.original_encoding[0])
-    syntax = meta.get("TransferSyntaxUID") or (IMPLICIT if implicit else EXPLICIT)
-    meta.TransferSyntaxUID = UID(EXPLICIT if syntax == DEFLATED else syntax)
-    meta.FileMetaInformationGroupLength = 0  # computed when written
-    copy = Dataset(dataset)
-    encoding = Encoding.of(meta.TransferSyntaxUID)
-    stream = DicomBytesIO()
-    stream.is_little_endian, stream.is_implicit_VR = True, False
-    stream.write(bytes(128) + b"DICM")
-    write_file_meta_info(stream, meta, enforce_standard=False)
-    pydicom.dcmwrite(
-        body := BytesIO(),
-        copy,
-        implicit_vr=not encoding.explicit,
-        little_endian=not encoding.big_endian,
-        enforce_file_format=False,
-    )
-    return stream.getvalue() + body.getvalue()
-
-
 def _refusal(error: Exception) -> Result:
     match error:
         case NotDicomError():
@@ -289,33 +258,3 @@ def _refusal(error: Exception) -> Result:
             return Result(Status.QUARANTINED, _TRUNCATED)
         case _:
             return Result(Status.QUARANTINED, f"{_FAILED} ({type(error).__name__})")
-
-
-@contextmanager
-def _mapped(path: Path) -> Iterator[bytes | mmap]:
-    """Map a file, so that what is only copied never fills the memory."""
-    with path.open("rb") as stream:
-        if not os.fstat(stream.fileno()).st_size:
-            yield b""
-            return
-        with mmap(stream.fileno(), 0, access=ACCESS_READ) as mapped:
-            yield mapped
-
-
-@contextmanager
-def _replacing(target: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file beside the target, which takes its place on success alone."""
-    temporary = target.with_name(f".{os.getpid()}-{os.urandom(8).hex()}.part")
-    try:
-        with temporary.open("xb") as stream:
-            yield stream
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def _given(target: BinaryIO) -> Iterator[BinaryIO]:
-    whole = BytesIO()
-    yield whole
-    target.write(whole.getbuffer())

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from pydicombatch.process.anonymize import crypt, javaregex, javatext
+from pydicombatch.process.anonymize import crypt, javaregex, javareplace, javatext
 from pydicombatch.process.anonymize.compiling import Compiler, Entry, unquoted
 from pydicombatch.process.anonymize.context import Context, Function
 from pydicombatch.process.anonymize.syntax import Call
@@ -30,7 +30,7 @@ def _contents(call: Call, compiler: Compiler) -> Function:
 
 def _replacing(read: Function, pattern: str, replacement: str) -> Function:
     javaregex.compiled(pattern)
-    return lambda context: javaregex.replace_all(pattern, read(context) or "", replacement)
+    return lambda context: javareplace.replace_all(pattern, read(context) or "", replacement)
 
 
 def _value(call: Call, compiler: Compiler) -> Function:

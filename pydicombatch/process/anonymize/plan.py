@@ -8,6 +8,7 @@ from typing import Final
 
 from pydicombatch.core.errors import ConfigError, Finding
 from pydicombatch.process.anonymize import (
+    doubts,
     functions_flow,
     functions_keys,
     functions_text,
@@ -188,6 +189,7 @@ def compile_script(
         script.file,
         script.dropped,
     )
+    constants = {target: action.constant for target, action in actions.items()}
     public = {tag: action for tag, action in actions.items() if isinstance(tag, int)}
     return Plan(
         whole,
@@ -195,7 +197,7 @@ def compile_script(
         tuple((t, action) for t, action in actions.items() if isinstance(t, Block)),
         tuple(faults),
         tuple(sorted(t for t, action in public.items() if action.always or t == CODE_SEQUENCE)),
-        _warnings=(*warnings, *_switch_warnings(whole)),
+        _warnings=(*warnings, *doubts.of(whole, constants)),
     )
 
 
@@ -224,10 +226,3 @@ def _action(rule: Rule, compiler: Compiler) -> Action:
 
 def _finding(issue: Issue, rule: Rule, file: str) -> Finding:
     return Finding(issue.problem, issue.remedy, file, rule.line)
-
-
-def _switch_warnings(script: Script) -> list[Finding]:
-    if "curves" in script.remove and "unspecifiedelements" not in script.remove:
-        problem = "The switch to remove curves removes none without unspecifiedelements"
-        return [Finding(problem, "Remove them by their elements as well", script.file)]
-    return []
