@@ -83,6 +83,28 @@ def test_where_the_java_tool_keeps_the_original_strict_sets_aside(tag: str, text
     assert "2020" not in result.reason
 
 
+@pytest.mark.parametrize("length", [b"\xff\xff\xff\xff", None])
+def test_a_sequence_hidden_in_the_vr_un_is_not_taken_for_cleaned(length: bytes | None) -> None:
+    ds = sample()
+    del ds.OtherPatientIDsSequence
+    inner = b"\x10\x00\x20\x00\x06\x00\x00\x00" + SECRET.encode()
+    item = b"\xfe\xff\x00\xe0" + len(inner).to_bytes(4, "little") + inner
+    if length:
+        item += b"\xfe\xff\xdd\xe0\0\0\0\0"
+    hidden = b"\x10\x00\x02\x10UN\0\0" + (length or len(item).to_bytes(4, "little")) + item
+    whole = encoded(ds)
+    at = whole.index(b"\x28\x00\x02\x00US")
+    raw = whole[:at] + hidden + whole[at:]
+    rules = rule("00101002", "@process()") + rule("00100020", "x") + rule("00100010", "x")
+    target = BytesIO()
+    assert anonymizer(rules).anonymize(raw, target).status is Status.QUARANTINED
+    assert anonymizer(rules, mode="compatible").anonymize(raw, target).status is Status.OK
+    removing = rule("00101002", "@remove()") + rule("00100010", "x")
+    cleaned = BytesIO()
+    assert anonymizer(removing).anonymize(raw, cleaned).status is Status.OK
+    assert SECRET.encode() not in cleaned.getvalue()
+
+
 @pytest.mark.parametrize(("tag", "text"), REASONS.values(), ids=REASONS.keys())
 def test_the_places_where_instances_can_be_set_aside_are_warned_about(tag: str, text: str) -> None:
     warnings = anonymizer(rule(tag, text)).plan.warnings

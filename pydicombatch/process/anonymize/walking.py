@@ -144,7 +144,13 @@ class Run:
         return self._result(out, processed[0], text, context)
 
     def _process(self, element: Element, out: DataSet, processed: list[Element]) -> None:
-        if element.items is None or processed[0] is not element:
+        if element.items is None:
+            if self.strict and element.vr == "UN" and _has_value(element):
+                raise QuarantineError(
+                    "A sequence that the script enters has the VR UN, it would stay as it is"
+                )
+            return
+        if processed[0] is not element:
             return
         items = []
         for item in element.items:
