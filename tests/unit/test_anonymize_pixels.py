@@ -260,3 +260,15 @@ def test_images_with_burned_in_text_are_set_aside_unless_a_rule_covers_them(
 
 def test_an_ordinary_slice_is_no_risk(tmp_path: Path) -> None:
     assert applied(image(), "{ false. } (0,0,1,1)", tmp_path)[0].status is Status.OK
+
+
+def test_a_document_is_set_aside_unless_the_script_removes_it(tmp_path: Path) -> None:
+    ds = image()
+    del ds.PixelData
+    ds.SOPClassUID, ds.Modality = UID("1.2.840.10008.5.1.4.1.1.104.1"), "DOC"
+    ds.EncapsulatedDocument = b"%PDF"
+    assert applied(ds, "{ false. }", tmp_path)[0].status is Status.QUARANTINED
+    removing = {"elements": {"[0042,0011]": "@remove()"}}
+    result, out = applied(ds, "{ false. }", tmp_path, **removing)
+    assert result.status is Status.OK
+    assert "EncapsulatedDocument" not in out

@@ -11,9 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset, FileMetaDataset, dcmread, dcmwrite
 from pydicom.dataset import PrivateBlock
-from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
-from pydicombatch.core.errors import RequestError
+from pydicombatch.core.errors import ConfigError, RequestError
 from pydicombatch.process.anonymize.anonymizer import Anonymizer, Mode, Result, Status
 from pydicombatch.process.anonymize.lookup import LookupTable
 from pydicombatch.process.anonymize.plan import compile_script
@@ -294,3 +300,39 @@ def test_a_worker_killed_at_any_moment_leaves_whole_anonymized_files_alone(tmp_p
         for path in target.parent.iterdir():
             assert SECRET.encode() not in path.read_bytes()
         assert dcmread(target).PixelData == b"\x01\x02\x03\x04"
+
+
+def test_lookup_tables_come_from_properties_and_from_csv(tmp_path: Path) -> None:
+    path, table = tmp_path / "x.script", tmp_path / "t.csv"
+    path.write_text(
+        f"<s>{rule('00100020', '@lookup(this,ptid)')}{rule('00101002', '@remove()')}</s>"
+    )
+    table.write_text('"ptid/P1","S,1"\n\n"ptid/P2",@ptid/P1\n')
+    ds = sample()
+    worker = Anonymizer.from_script(path, lookup_table=table)
+    assert worker(ds).PatientID == "S,1"
+    ds.PatientID = "P2"
+    assert worker(ds).PatientID == "S,1"
+    ds.PatientID = "P3"
+    with pytest.raises(RequestError, match="missing in the lookup table"):
+        worker(ds)
+    table.write_text("ptid/P1\n")
+    with pytest.raises(ConfigError) as caught:
+        Anonymizer.from_script(path, lookup_table=table)
+    assert caught.value.findings[0].line == 1
+    properties = tmp_path / "t.properties"
+    properties.write_text("ptid/P3 = \\u0053\\:3\n")
+    assert Anonymizer.from_script(path, lookup_table=properties)(ds).PatientID == "S:3"
+    with pytest.raises(ConfigError, match="cannot be read"):
+        Anonymizer.from_script(path, lookup_table=tmp_path / "none.properties")
+
+
+def test_a_deflated_file_that_breaks_off_is_never_passed_on() -> None:
+    ds = sample(DeflatedExplicitVRLittleEndian)
+    rules = rule("00101002", "@remove()") + rule("00100010", "x")
+    whole, target = encoded(ds), BytesIO()
+    assert anonymizer(rules).anonymize(whole, target).status is Status.OK
+    target.seek(0)
+    assert dcmread(target).PixelData == ds.PixelData
+    for end in range(len(whole) - 40, len(whole) - 4):
+        assert anonymizer(rules).anonymize(whole[:end], BytesIO()).status is not Status.OK

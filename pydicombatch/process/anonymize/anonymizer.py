@@ -18,6 +18,7 @@ from pydicombatch.core.errors import ConfigError, RequestError
 from pydicombatch.process.anonymize import files, lookup, pixelscript, script, tail
 from pydicombatch.process.anonymize.context import QuarantineError, SkipError
 from pydicombatch.process.anonymize.instance import (
+    ENCAPSULATED_DOCUMENT,
     PIXEL_DATA,
     DataSet,
     fix_charset,
@@ -153,7 +154,7 @@ class Anonymizer:
         plan = compile_script(script.read(path) if path else Script(), parameters, elements)
         if strict and path:
             plan.require_strict()
-        table = lookup.load(lookup_table, csv_allowed=strict) if lookup_table else LookupTable()
+        table = lookup.load(lookup_table, strict=strict) if lookup_table else LookupTable()
         blanker = None
         if pixel_script:
             rules = pixelscript.read(pixel_script, strict=strict)
@@ -233,11 +234,19 @@ class Anonymizer:
             tail.encoded(kept, instance, encoding),
         )
 
+    def _shows(self, instance: Instance) -> bool:
+        """Tell whether there is something to look at: pixels, or a document that stays."""
+        if instance.tail < len(instance.data):
+            return True
+        action = self.plan.actions.get(ENCAPSULATED_DOCUMENT)
+        removed = self.profile is not None or (action is not None and action.removes)
+        return ENCAPSULATED_DOCUMENT in instance.dataset.elements and not removed
+
     def _pixels_cleaned(self, instance: Instance, *, strict: bool) -> Instance:
         """Blank what the pixel script covers; set aside what shows text and is not covered."""
         covered = False
         risk = ""
-        if self.pixel_risk is PixelRisk.QUARANTINE and instance.tail < len(instance.data):
+        if self.pixel_risk is PixelRisk.QUARANTINE and self._shows(instance):
             risk = pixelscript.risk(instance.dataset)
         if self.pixels:
             instance, covered = self.pixels.apply(instance, strict=strict)

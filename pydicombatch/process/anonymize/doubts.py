@@ -66,6 +66,12 @@ def _storable(tag: int, vr: str, text: str) -> bool:
 
 
 def _of_whole(script: Script) -> Iterator[Finding]:
+    if any("@lookup(" in rule.text and ",keep" in rule.text for rule in script.rules.values()):
+        yield Finding(
+            "A lookup with the action keep leaves every value that the table does not have",
+            "Use remove, empty or default instead of keep",
+            script.file,
+        )
     if "unspecifiedelements" in script.remove:
         return
     if "curves" in script.remove:

@@ -44,29 +44,30 @@ class LookupTable:
         raise LookupFailure
 
 
-def load(path: Path, *, csv_allowed: bool) -> LookupTable:
-    """Read a table; one that is missing is empty, as for the Java tool.
+def load(path: Path, *, strict: bool) -> LookupTable:
+    """Read a table.
 
     Parameters
     ----------
-    csv_allowed
-        Whether a `.csv` file of two columns is stored; the Java tool reads and forgets it.
+    strict
+        Whether a missing table is an error, and a `.csv` file of two columns is stored. To the
+        Java tool a missing table is empty, and it forgets what it reads from CSV.
 
     Raises
     ------
     ConfigError
         If the file cannot be read or does not parse.
     """
-    if not path.exists():
+    if not path.exists() and not strict:
         return LookupTable()
     try:
         text = path.read_text(encoding="utf-8-sig" if path.suffix == ".csv" else "utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError.of(
-            "The lookup table cannot be read", "Save it as UTF-8 text", path.name
+            "The lookup table cannot be read", "Check that it exists as UTF-8 text", path.name
         ) from error
     if path.suffix.lower() == ".csv":
-        return LookupTable(_from_csv(text, path.name) if csv_allowed else {})
+        return LookupTable(_from_csv(text, path.name) if strict else {})
     try:
         return LookupTable({entry.key: entry.value for entry in properties.parse(text)})
     except properties.BadEscapeError as error:

@@ -292,4 +292,6 @@ def inflate(packed: bytes) -> bytes:
         raise NotDicomError("the deflated stream is damaged") from error
     if engine.unconsumed_tail:
         raise NotDicomError("the deflated stream is too long")
+    if not engine.eof:
+        raise NotDicomError("the deflated stream ends early")
     return plain
