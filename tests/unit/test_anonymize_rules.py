@@ -336,3 +336,15 @@ def test_a_deflated_file_that_breaks_off_is_never_passed_on() -> None:
     assert dcmread(target).PixelData == ds.PixelData
     for end in range(len(whole) - 40, len(whole) - 4):
         assert anonymizer(rules).anonymize(whole[:end], BytesIO()).status is not Status.OK
+
+
+def test_a_file_too_large_to_read_at_once_is_mapped_and_copied(tmp_path: Path) -> None:
+    ds = sample()
+    ds.Rows, ds.Columns = 4096, 8448
+    ds.PixelData = bytes(range(256)) * (4096 * 33)
+    source, target = tmp_path / "in.dcm", tmp_path / "out.dcm"
+    source.write_bytes(encoded(ds))
+    assert source.stat().st_size > 1 << 25
+    rules = rule("00101002", "@remove()") + rule("00100010", "x")
+    assert anonymizer(rules).anonymize_file(source, target) == Result(Status.OK)
+    assert dcmread(target).PixelData == ds.PixelData

@@ -84,7 +84,7 @@ class _Output:
     dataset: DataSet
     syntax: str
     body: bytes
-    tail: Iterable[bytes]
+    tail: Iterable[bytes | memoryview]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 import pydicom
 from pydicom import Dataset
@@ -17,6 +17,8 @@ from pydicom.uid import UID
 
 from pydicombatch.process.anonymize.instance import DEFLATED, EXPLICIT, IMPLICIT
 from pydicombatch.process.anonymize.reading import Encoding
+
+_LARGEST_READ: Final = 1 << 25  # bytes
 
 
 def file_of(dataset: Dataset) -> bytes:
@@ -44,13 +46,13 @@ def file_of(dataset: Dataset) -> bytes:
 
 @contextmanager
 def mapped(path: Path) -> Iterator[bytes | mmap]:
-    """Map a file, so that what is only copied never fills the memory."""
+    """Read a file, or map one so large that what is only copied should not fill the memory."""
     with path.open("rb") as stream:
-        if not os.fstat(stream.fileno()).st_size:
-            yield b""
+        if os.fstat(stream.fileno()).st_size <= _LARGEST_READ:
+            yield stream.read()
             return
-        with mmap(stream.fileno(), 0, access=ACCESS_READ) as mapped:
-            yield mapped
+        with mmap(stream.fileno(), 0, access=ACCESS_READ) as mapping:
+            yield mapping
 
 
 @contextmanager

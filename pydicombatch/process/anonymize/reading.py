@@ -8,7 +8,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 from mmap import mmap
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from pydicombatch.process.anonymize.instance import (
     BIG_ENDIAN,
@@ -64,8 +64,7 @@ class TruncatedError(Exception):
     """The file ends within Pixel Data or what follows it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """One element header: where its value begins, and its length (`UNDEFINED` possible)."""
 
     tag: int

@@ -100,7 +100,9 @@ def leaking(kept: Iterable[Piece], actions: Mapping[int, Action]) -> bool:
     )
 
 
-def encoded(kept: Sequence[Piece], instance: Instance, output: Encoding) -> Iterator[bytes]:
+def encoded(
+    kept: Sequence[Piece], instance: Instance, output: Encoding
+) -> Iterator[bytes | memoryview]:
     """Yield the bytes of the tail, verbatim as long as the encoding stays."""
     if output == instance.encoding:
         for piece in kept:

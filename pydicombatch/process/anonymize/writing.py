@@ -129,7 +129,10 @@ def write(
     target.write(deflated + b"\0" * (len(deflated) % 2))  # PS3.5 A.5: an even number of bytes
 
 
-def window(data: bytes | mmap, start: int, stop: int) -> Iterable[bytes]:
-    """Yield a stretch of the input in pieces that fit in memory."""
+def window(data: bytes | mmap, start: int, stop: int) -> Iterable[bytes | memoryview]:
+    """Yield a stretch of the input without copying it, or in pieces that fit in memory."""
+    if isinstance(data, bytes):
+        yield memoryview(data)[start:stop]
+        return
     for at in range(start, stop, _CHUNK):
         yield data[at : min(stop, at + _CHUNK)]
