@@ -15,7 +15,7 @@ T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], Any]
 VERSION = 1
 MOST_TOGETHER = 256  # operations that share one commit
-CACHE = 32_768  # KiB at most: identities and UIDs hit their index anywhere; 2 MiB doubles a load
+CACHE = 16_384  # KiB at most: identities and UIDs hit their index anywhere, 2 MiB are too few
 
 
 class Database:
