@@ -20,7 +20,6 @@ from pydicombatch.core.elements import (
     vr,
 )
 
-
 SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
