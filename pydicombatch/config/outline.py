@@ -35,7 +35,8 @@ def settings(model: type[Section] = Config, prefix: str = "") -> Iterator[Settin
 
 def is_list(annotation: Annotation) -> bool:
     """Tell whether a hint stands for several values."""
-    return bool(get_origin(annotation) == tuple)
+    origin: object = get_origin(annotation)
+    return origin is tuple
 
 
 def section_of(annotation: Annotation) -> type[Section] | None:
