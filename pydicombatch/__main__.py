@@ -3,6 +3,10 @@
 import os
 import sys
 
+# NumPy's OpenBLAS starts threads when it is loaded, for algebra that nothing here needs, and
+# interrupts the program where it cannot.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from pydicombatch.cli import commands
 
 

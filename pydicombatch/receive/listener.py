@@ -2,25 +2,32 @@
 
 import errno
 import socket
+import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from socketserver import TCPServer
 from typing import Any
 
 from pydicom.uid import UID
 from pynetdicom import _config
 from pynetdicom.ae import ApplicationEntity
+from pynetdicom.association import Association
 from pynetdicom.events import Event, InterventionEvent, NotificationEvent
 from pynetdicom.transport import ThreadedAssociationServer
 
 from pydicombatch.core.errors import ConfigError
 from pydicombatch.core.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from pydicombatch.core.log import EventLog
 
 VERIFICATION = "1.2.840.10008.1.1"
 NETWORK_TIMEOUT = 600.0  # seconds; archives that read from tape pause for long
 ACSE_TIMEOUT = 300.0  # seconds
 MAXIMUM_PDU = 131072  # bytes; larger ones are not faster
 BACKLOG = 256
+FAREWELL = 0.2  # seconds for an A-ABORT to leave
 
+log = EventLog(__name__)
 Handlers = list[
     tuple[NotificationEvent | InterventionEvent, Callable[[Event], Any]]
     | tuple[NotificationEvent | InterventionEvent, Callable[[Event], Any], list[Any]]
@@ -39,6 +46,10 @@ class Listener(ThreadedAssociationServer):
         set_option(client, "TCP_NODELAY")
         set_option(client, "TCP_QUICKACK")
         return client, address
+
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
+        """Note that a connection cannot be served, for want of a thread; the parent prints it."""
+        log.warning("connection.failed", error=type(sys.exception()).__name__)
 
     def shutdown(self) -> None:
         """End the accept loop and close the socket; associations run on."""
@@ -82,6 +93,23 @@ def set_option(connection: socket.socket | None, name: str) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, option, 1)
     except OSError:
         return  # the peer has gone; the next read says so
+
+
+def end_all(associations: list[Association]) -> None:
+    """Abort associations; those too whose peers died in the middle of a PDU.
+
+    pynetdicom's own way waits for the thread that reads, which waits for the rest of that PDU.
+    """
+    for association in associations:
+        association.abort(block=False)
+    if associations:
+        time.sleep(FAREWELL)
+    for association in associations:
+        transport = association.dul.socket
+        connection = None if transport is None else transport.socket
+        if connection is not None:
+            with suppress(OSError):  # the peer or the reader has closed it meanwhile
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 def named(exc: OSError) -> str:

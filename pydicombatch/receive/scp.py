@@ -14,7 +14,7 @@ from pydicombatch.core.file_meta import file_meta
 from pydicombatch.core.header import Header, of_data_set
 from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Arrival, Identifiers, Origin
-from pydicombatch.receive.listener import Listener, listen, named, set_option
+from pydicombatch.receive.listener import Listener, end_all, listen, named, set_option
 from pydicombatch.receive.spool import Spool
 
 SUCCESS = 0x0000
@@ -149,8 +149,7 @@ class StorageScp:
         with self._changed:
             self._changed.wait_for(lambda: not self._in_flight, PATIENCE)
         threading.Event().wait(FAREWELL)
-        for association in server.active_associations:
-            association.abort()
+        end_all(server.active_associations)
         if self._serving is not None:
             self._serving.join(PATIENCE)
 
