@@ -1,0 +1,1 @@
+"""What the archive pushes at us: the storage SCP and the spool."""
