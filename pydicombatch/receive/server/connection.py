@@ -89,12 +89,6 @@ class Connection:
         self._ready: Callable[[], None] = (
             self._shake if isinstance(sock, ssl.SSLSocket) else self._transfer
         )
-        self._act: dict[type, Callable[[events.Event], None]] = {
-            events.StoreBegun: self._on_begun,
-            events.Fragment: self._on_fragment,
-            events.StoreEnded: self._on_ended,
-            events.Associated: self._on_associated,
-        }
 
     @property
     def progress(self) -> Progress:
@@ -183,11 +177,10 @@ class Connection:
             happened, consumed = self.association.receive(data)
             work += len(happened)
             for event in happened:
-                act = self._act.get(type(event))
-                if act is not None:
-                    act(event)
+                self._act(event)
             self._write()
-            self._finish()
+            if self._complete is not None:
+                self._finish(self._complete)
             data = data[consumed:]
             if self.association.awaits_answer:
                 self._tail = bytes(data)  # at most one buffer
@@ -195,7 +188,8 @@ class Connection:
                 break
         self._feeding = False
         self._note_time(work)
-        self._note_held()
+        if self._held or self.association.phase is Phase.AWAITING:
+            self._note_held()
         if self.association.phase is Phase.CLOSED or self._host.held > self.limits.held_bytes:
             self.close()
             return
@@ -240,12 +234,10 @@ class Connection:
 
     # What the association tells
 
-    def _on_associated(self, event: events.Event) -> None:
-        if isinstance(event, events.Associated):
-            self._calling_aet = event.calling_aet
-
-    def _on_begun(self, event: events.Event) -> None:
-        if isinstance(event, events.StoreBegun):
+    def _act(self, event: events.Event) -> None:
+        if isinstance(event, events.Fragment):
+            self._fragments.append(event.data)
+        elif isinstance(event, events.StoreBegun):
             command = event.command
             origin = Origin(
                 self._calling_aet,
@@ -254,14 +246,10 @@ class Connection:
                 command.originator_message_id,
             )
             self._incoming = self._intake.begin(event, origin)
-
-    def _on_fragment(self, event: events.Event) -> None:
-        if isinstance(event, events.Fragment):
-            self._fragments.append(event.data)
-
-    def _on_ended(self, _: events.Event) -> None:
-        self._write()
-        self._complete, self._incoming = self._incoming, None
+        elif isinstance(event, events.StoreEnded):
+            self._complete = self._incoming
+        elif isinstance(event, events.Associated):
+            self._calling_aet = event.calling_aet
 
     def _write(self) -> None:
         if not self._fragments:
@@ -272,10 +260,9 @@ class Connection:
                 self.abort()
         self._fragments = []
 
-    def _finish(self) -> None:
-        incoming, self._complete = self._complete, None
-        if incoming is not None:
-            self._intake.finish(incoming, self._host.connections, self._answer)
+    def _finish(self, incoming: Incoming) -> None:
+        self._complete = self._incoming = None
+        self._intake.finish(incoming, self._host.connections, self._answer)
 
     def _answer(self, status: int, comment: str) -> None:
         """Send the C-STORE response; the peer may have gone meanwhile."""

@@ -110,7 +110,11 @@ class Loop:
         if not self._per_address[connection.address]:
             del self._per_address[connection.address]
 
-    def run(self, intake: Intake, on_turn: Callable[[], None] = lambda: None) -> None:
+    def attach(self, sock: socket.socket, on_ready: Callable[[], None]) -> None:
+        """Call `on_ready` when this socket, too, can be read."""
+        self._selector.register(sock, _READ, on_ready)
+
+    def run(self, intake: Intake, on_turn: Callable[[], float]) -> None:
         """Serve; return once stopped.
 
         Parameters
@@ -118,24 +122,23 @@ class Loop:
         intake
             Where data sets go.
         on_turn
-            Called now and then, at the latest every quarter of a second.
+            Called between turns; returns for how many seconds the loop may sleep at most.
         """
         self._intake = intake
         self._selector.register(self._listener, _READ, self._accept)
         self._selector.register(self._waker, _READ, self._woken)
         try:
             while not self._stopping or (not intake.idle() and time.monotonic() < self._patience):
-                self._turn(intake)
-                on_turn()
+                self._turn(intake, min(on_turn(), _LONGEST_NAP))
         finally:
             self._end(intake)
 
-    def _turn(self, intake: Intake) -> None:
+    def _turn(self, intake: Intake, timeout: float) -> None:
         nap = self._meter.wait(time.monotonic()) if self._settings.megabytes_per_second else 0.0
         if nap:
             time.sleep(min(nap, _LONGEST_NAP))
         if not nap or self._stopping:
-            for key, _ in self._selector.select(_TICK / 5):
+            for key, _ in self._selector.select(timeout):
                 key.data()
         while self._posted:
             self._posted.popleft()()

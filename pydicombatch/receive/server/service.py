@@ -1,5 +1,6 @@
 """The whole receiver of one process: what the loop, the intake and the desk are made of."""
 
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -37,7 +38,7 @@ class Service:
         self._directory = SpoolDirectory(settings.spool, settings.run)
         self._refused: Callable[[], int] = lambda: 0
 
-    def run(self, outlet: Outlet, on_turn: Callable[[], None] = lambda: None) -> None:
+    def run(self, outlet: Outlet, on_turn: Callable[[], float] = lambda: 1.0) -> None:
         """Serve until `stop`; what is acknowledged was announced to `outlet` on return."""
         intake = Intake(self.settings, self._directory, self._desk, outlet, self._loop.post)
         self._refused = lambda: intake.refused
@@ -53,6 +54,10 @@ class Service:
     def stop(self) -> None:
         """End `run`; from any thread."""
         self._loop.stop()
+
+    def attach(self, sock: socket.socket, on_ready: Callable[[], None]) -> None:
+        """Call `on_ready` in the thread of `run` when this socket, too, can be read."""
+        self._loop.attach(sock, on_ready)
 
     def post(self, action: Callable[[], Any]) -> None:
         """Run something in the thread of `run`; from any thread."""

@@ -4,6 +4,7 @@ Phases, with the states of PS3.8 table 9-10 they stand for: AWAITING (Sta2), OPE
 (Sta13: whatever still comes is thrown away), CLOSED (Sta1).
 """
 
+import struct
 from collections.abc import Callable
 from enum import Enum
 from typing import Final
@@ -13,6 +14,9 @@ from pydicombatch.receive.upperlayer.messages import Messages
 from pydicombatch.receive.upperlayer.pdu import AbortReason, PduType, ProtocolError, check
 
 _LONGEST_SHORT_PDU = 4  # A-RELEASE-RQ, A-RELEASE-RP, A-ABORT, A-ASSOCIATE-RJ
+_START = struct.Struct(">BxIIBB")  # the header of a P-DATA-TF and of its first value
+_DATA = int(PduType.DATA)
+_PDV_HEADER_SIZE = pdu.PDV_HEADER.size
 _SHORTEST_PDV = 2  # context id and message control header
 
 _UNEXPECTED: Final = "The peer sent a protocol data unit out of order"
@@ -47,6 +51,7 @@ class Association:
         self._body_length = 0
         self._pdu_left = 0
         self._pdv_left = 0
+        self._over = False  # whatever still comes is thrown away
         self.units = 0  # protocol data units begun
         self._output: list[bytes] = self._messages.output
 
@@ -90,10 +95,11 @@ class Association:
         """
         happened: list[events.Event] = []
         position = 0
+        size = len(data)
         try:
-            while position < len(data) and not self._messages.awaits_answer:
-                if self.phase in _OVER:
-                    return happened, len(data)
+            while position < size and not self._messages.awaits_answer:
+                if self._over:
+                    return happened, size
                 position = self._next(data, position, happened)
         except ProtocolError as error:
             self._output.append(pdu.encode_abort(2, error.reason))
@@ -122,7 +128,15 @@ class Association:
 
     # Reading: each step takes (data, position), consumes something, names the next step.
 
-    def _header(self, data: memoryview, position: int, _: list[events.Event]) -> int:
+    def _header(self, data: memoryview, position: int, happened: list[events.Event]) -> int:
+        if not self._held and data[position] == _DATA and len(data) - position >= _START.size:
+            # What nearly all headers are: of a P-DATA-TF, its first value behind it
+            _, length, value_length, context, control = _START.unpack_from(data, position)
+            self._begin_pdu(_DATA, length)
+            self._begin_pdv(value_length, context, control)
+            if not self._pdv_left:
+                self._end_pdv(happened)
+            return position + _START.size
         if not self._held and len(data) - position >= pdu.HEADER.size:
             self._begin_pdu(*pdu.HEADER.unpack_from(data, position))
             return position + pdu.HEADER.size
@@ -136,10 +150,11 @@ class Association:
     def _begin_pdu(self, kind: int, length: int) -> None:
         """Judge a unit by its header alone, before memory is spent on it."""
         self.units += 1
-        if kind == PduType.DATA:
-            check(self.phase is Phase.OPEN, _UNEXPECTED, AbortReason.UNEXPECTED_PDU)
-            fits = pdu.PDV_HEADER.size <= length <= self._policy.max_pdu
-            check(fits, "A P-DATA-TF is empty or longer than we said we take")
+        if kind == _DATA:
+            if self.phase is not Phase.OPEN:
+                raise ProtocolError(_UNEXPECTED, AbortReason.UNEXPECTED_PDU)
+            if not _PDV_HEADER_SIZE <= length <= self._policy.max_pdu:
+                raise ProtocolError("A P-DATA-TF is empty or longer than we said we take")
             self._pdu_left = length
             self._next = self._pdv_header
             return
@@ -192,15 +207,14 @@ class Association:
         return position
 
     def _begin_pdv(self, length: int, context: int, control: int) -> None:
-        left = self._pdu_left - pdu.PDV_HEADER.size + _SHORTEST_PDV
-        check(_SHORTEST_PDV <= length <= left, "A presentation data value is longer than its unit")
+        left = self._pdu_left - _PDV_HEADER_SIZE + _SHORTEST_PDV
+        if not _SHORTEST_PDV <= length <= left:
+            raise ProtocolError("A presentation data value is longer than its unit")
         self._messages.begin(context, control)
         self._pdv_left = length - _SHORTEST_PDV
         self._pdu_left = left - length
-        check(
-            not self._pdu_left or self._pdu_left >= pdu.PDV_HEADER.size,
-            "A P-DATA-TF ends with a piece of a header",
-        )
+        if 0 < self._pdu_left < _PDV_HEADER_SIZE:
+            raise ProtocolError("A P-DATA-TF ends with a piece of a header")
         self._next = self._pdv
 
     def _pdv(self, data: memoryview, position: int, happened: list[events.Event]) -> int:
@@ -234,6 +248,7 @@ class Association:
 
     def _close(self, phase: Phase) -> None:
         self.phase = phase
+        self._over = True
         self._messages = Messages({}, 0, 0)
         self._held.clear()
         self._pdu_left = self._pdv_left = self._body_length = 0
@@ -243,6 +258,3 @@ class Association:
         end = min(len(data), position + size - len(self._held))
         self._held += data[position:end]
         return end
-
-
-_OVER = frozenset({Phase.CLOSING, Phase.CLOSED})

@@ -2,7 +2,7 @@
 
 from pydicombatch.receive.upperlayer import command as dimse
 from pydicombatch.receive.upperlayer import events, negotiation, pdu
-from pydicombatch.receive.upperlayer.pdu import check
+from pydicombatch.receive.upperlayer.pdu import ProtocolError, check
 
 COMMAND, LAST = 1, 2  # message control header, PS3.8 E.2
 
@@ -51,11 +51,14 @@ class Messages:
         ProtocolError
             If its context was not accepted, or it is not what must come next.
         """
-        check(context in self._contexts, "A message uses a context that was not accepted")
-        check(control <= (COMMAND | LAST), "A message control header is unknown")
-        expected = self._message is None
-        check(bool(control & COMMAND) == expected, "Command and data set are out of order")
-        check(self.idle or context == self._context, "One message uses two contexts")
+        if context not in self._contexts:
+            raise ProtocolError("A message uses a context that was not accepted")
+        if control > COMMAND | LAST:
+            raise ProtocolError("A message control header is unknown")
+        if bool(control & COMMAND) != (self._message is None):
+            raise ProtocolError("Command and data set are out of order")
+        if context != self._context and not self.idle:
+            raise ProtocolError("One message uses two contexts")
         self._context, self._control = context, control
 
     def take(self, part: memoryview, happened: list[events.Event]) -> None:
