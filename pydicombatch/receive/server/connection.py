@@ -173,7 +173,7 @@ class Connection:
         """Act on bytes of the peer; all of them, unless a data set waits for its answer."""
         self._feeding = True
         work = 0
-        while len(data):
+        while len(data) and not self._closed:
             happened, consumed = self.association.receive(data)
             work += len(happened)
             for event in happened:
@@ -188,14 +188,20 @@ class Connection:
                 break
         self._feeding = False
         self._note_time(work)
-        if self._held or self.association.phase is Phase.AWAITING:
+        self._after()
+
+    def _after(self) -> None:
+        """Go on as the phase demands that the association is in now."""
+        phase = self.association.phase
+        if self._held or phase is Phase.AWAITING:
             self._note_held()
-        if self.association.phase is Phase.CLOSED or self._host.held > self.limits.held_bytes:
+        if phase is Phase.CLOSED or self._host.held > self.limits.held_bytes:
             self.close()
             return
-        if self.association.phase is Phase.CLOSING:
+        if phase is Phase.CLOSING:
             self._drop()
-        self._flush()
+        if not self._closed:
+            self._flush()
 
     def _note_held(self) -> None:
         awaiting = self.association.phase is Phase.AWAITING
@@ -269,8 +275,7 @@ class Connection:
         if self._closed or not self.association.awaits_answer:
             return
         self.association.answer(status, comment)
-        if not self._feeding:
-            self._guarded(self._go_on)
+        self._guarded(self._flush if self._feeding else self._go_on)
 
     def _go_on(self) -> None:
         self._flush()

@@ -1,5 +1,6 @@
 """The spool directory as the receiver uses it: by descriptor, one system call a step."""
 
+import contextlib
 import errno
 import os
 import re
@@ -29,10 +30,21 @@ class SpoolDirectory:
         self._path = Path(path)
         self._run = run
         self._parts = 0
+        self._spare: tuple[str, int] | None = None
         self._count = self._recover()
 
     def create(self) -> tuple[str, int]:
         """Create a file that is not acknowledged; return its name and descriptor."""
+        spare, self._spare = self._spare, None
+        return spare or self._create()
+
+    def prepare(self) -> None:
+        """Create the next file in advance, while nobody waits; an error waits for `create`."""
+        if self._spare is None:
+            with contextlib.suppress(OSError):
+                self._spare = self._create()
+
+    def _create(self) -> tuple[str, int]:
         self._parts += 1
         name = f"{self._run}-{self._parts}{PART}"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -72,6 +84,10 @@ class SpoolDirectory:
 
     def close(self) -> None:
         """Give the descriptor back."""
+        if self._spare is not None:
+            name, descriptor = self._spare
+            os.close(descriptor)
+            self.remove(name)
         os.close(self.descriptor)
 
     def _recover(self) -> int:

@@ -81,6 +81,7 @@ class Intake:
         self._enough_room = True
         self._closing = False
         self._unanswered = 0
+        self._kept_one = False
         self._next_look = 0.0
 
     def begin(self, begun: StoreBegun, origin: Origin) -> Incoming:
@@ -136,7 +137,10 @@ class Intake:
         self._lane.submit(partial(inspect, incoming), inspected, failed)
 
     def tick(self) -> None:
-        """Look at the free space, and give answers that were held back."""
+        """Look at the free space, give answers that were held back, prepare for the next."""
+        if self._kept_one:
+            self._kept_one = False
+            self._directory.prepare()
         self._look_at_room()
         while self._withheld and self._outlet.backlog() < self._settings.limits.unconfirmed:
             self._withheld.popleft()(0x0000, "")
@@ -196,11 +200,12 @@ class Intake:
                 incoming.refuse(NO_ROOM)
                 self._refuse(incoming, NO_ROOM, answer)
                 return
-            self._announce(incoming, name, requests)
             if self._closing or self._outlet.backlog() < self._settings.limits.unconfirmed:
-                answer(0x0000, "")
+                answer(0x0000, "")  # first: the peer works on while we tell of it
             else:
                 self._withheld.append(answer)
+            self._announce(incoming, name, requests)
+            self._kept_one = True
 
         self._committer.commit(Job(incoming, name, kept), connections)
 
