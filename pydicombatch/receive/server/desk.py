@@ -1,6 +1,7 @@
 """Which requests an instance belongs to, out of many thousand, in constant time."""
 
 from collections.abc import Hashable, Iterable
+from dataclasses import replace
 from typing import TypeVar
 
 from pydicombatch.core.attribution import ATTRIBUTABLE, Expectation, attribute
@@ -45,6 +46,8 @@ class Desk:
 
     def decide(self, instance: Identifiers, origin: Origin) -> tuple[int, ...]:
         """Return the requests that an instance belongs to, by number; none: unsolicited."""
+        if origin.originator_message_id == _NO_MESSAGE:  # it would name what is settled
+            origin = replace(origin, originator_message_id=None)
         return attribute(instance, origin, self._aet, self._candidates(instance, origin))
 
     def _candidates(self, instance: Identifiers, origin: Origin) -> Iterable[Expectation]:
