@@ -15,7 +15,7 @@ from pydicom.sequence import Sequence
 
 from pydicombatch.core.model import Identifiers
 from pydicombatch.receive.server import header
-from tests.support import raw_peer as raw
+from tests.support import hand_made as raw
 
 BIG = "1.2.840.10008.1.2.2"
 EXPECTED = Identifiers(raw.CT, raw.UID, "1.2.3.4", "1.2.3.4.5", "SYN001", "A1")

@@ -12,7 +12,7 @@ from pynetdicom.dsutils import encode as encode_data_set
 
 from pydicombatch.receive.upperlayer import command as dimse
 from pydicombatch.receive.upperlayer.pdu import ProtocolError
-from tests.support import raw_peer as raw
+from tests.support import hand_made as raw
 
 
 def test_a_store_request_is_read_with_its_originator() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydicombatch.receive.upperlayer import events
 from pydicombatch.receive.upperlayer.machine import Association, Phase
 from pydicombatch.receive.upperlayer.negotiation import Policy
-from tests.support import raw_peer as raw
+from tests.support import hand_made as raw
 
 POLICY = Policy("OURS", max_pdu=16384, longest_request=65536)
 DATA = raw.data_set(pixels=5000)

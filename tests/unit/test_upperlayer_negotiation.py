@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pydicombatch.receive.upperlayer import negotiation, pdu
-from tests.support import raw_peer as raw
+from tests.support import hand_made as raw
 
 POLICY = negotiation.Policy("OURS", calling_aets=frozenset({"ARCHIVE"}))
 

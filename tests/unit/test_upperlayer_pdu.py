@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RJ
 
 from pydicombatch.receive.upperlayer import negotiation, pdu
-from tests.support import raw_peer as raw
+from tests.support import hand_made as raw
 
 
 def body_of(request: bytes) -> bytes:

@@ -1,6 +1,5 @@
 """One data set on its way from the socket to the spool, never decoded, copied once."""
 
-import mmap
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -155,20 +154,6 @@ class Incoming:
         more = self._next_look < header.LONGEST
         self._next_look = self._next_look * 4 if more else 1 << 62
         self._look(os.pread(self.descriptor, header.LONGEST, self.meta_size))
-
-
-def inspect(incoming: Incoming) -> Identifiers:
-    """Read a whole file as carefully as it takes; for a thread, not for the loop.
-
-    Raises
-    ------
-    UnreadableError
-        If it ends before its own lengths do, or is no data set.
-    """
-    from pydicombatch.core.header import of_file  # noqa: PLC0415 - pydicom, only when needed
-
-    with mmap.mmap(incoming.descriptor, 0, access=mmap.ACCESS_READ) as data:
-        return of_file(data).identifiers
 
 
 def _head(pieces: list[memoryview]) -> bytes:

@@ -20,8 +20,8 @@ from pydicombatch.receive.server.incoming import (
     UNSOLICITED,
     Incoming,
     Refusal,
-    inspect,
 )
+from pydicombatch.receive.server.inspect import inspect
 from pydicombatch.receive.server.lane import Lane, Post
 from pydicombatch.receive.server.settings import Settings
 from pydicombatch.receive.upperlayer.events import StoreBegun
@@ -134,7 +134,17 @@ class Intake:
             incoming.refuse(UNREADABLE if damaged else NO_ROOM)
             settle()
 
-        self._lane.submit(partial(inspect, incoming), inspected, failed)
+        self._lane.submit(
+            partial(
+                inspect,
+                incoming.descriptor,
+                incoming.meta_size,
+                incoming.transfer_syntax_uid,
+                incoming.identifiers,
+            ),
+            inspected,
+            failed,
+        )
 
     def tick(self) -> None:
         """Look at the free space, give answers that were held back, prepare for the next."""

@@ -135,11 +135,11 @@ def store(
     originator: tuple[str, int] | None = None,
 ) -> bytes:
     """Return the PDUs of one C-STORE on context 3."""
-    rq = p_data(pdv(3, 3, command(1, message_id, instance=instance, originator=originator)))
+    rq = [p_data(pdv(3, 3, command(1, message_id, instance=instance, originator=originator)))]
     pieces = [data[i : i + size] for i in range(0, len(data), size)] or [b""]
     for number, piece in enumerate(pieces, 1):
-        rq += p_data(pdv(3, 2 if number == len(pieces) else 0, piece))
-    return rq
+        rq.append(p_data(pdv(3, 2 if number == len(pieces) else 0, piece)))
+    return b"".join(rq)
 
 
 class Peer:
