@@ -25,6 +25,7 @@ from pydicombatch.receive.server.settings import Settings
 Retained = Callable[[Identifiers], tuple[int, ...]]
 
 _MOST_CRASHES, _CRASH_WINDOW = 5, 60.0  # more of them in so many seconds, and we give up
+_PORT_TRIES, _PORT_WAIT = 20, 0.25  # seconds between two tries to open the port again
 _LONGEST_START = 60.0  # seconds until a fresh interpreter listens
 _LONGEST_SYNC = 60.0  # seconds until a message is in force, on a machine that is busy
 _LONGEST_CLOSE = 120.0  # seconds until what is complete is acknowledged
@@ -229,7 +230,7 @@ class ProcessReceiver:
         self._find_unannounced()
         old = self._channel
         with self._sending:
-            lines = self._open()
+            lines = self._open_again()
         if old is not None:
             old.close()
         self.restarts += 1
@@ -241,6 +242,15 @@ class ProcessReceiver:
             self._send({"expect": one})
         self._send({"sync": sync})
         return lines
+
+    def _open_again(self) -> wire.Lines:
+        """Start another process on the same port; somebody may hold it for a moment."""
+        for _ in range(_PORT_TRIES):
+            try:
+                return self._open()
+            except ConfigError:
+                time.sleep(_PORT_WAIT)
+        return self._open()
 
     def _find_unannounced(self) -> None:
         """Announce what the process acknowledged and did not tell us of any more."""

@@ -9,11 +9,9 @@ from typing import NamedTuple
 from pydicombatch.receive.server.directory import SpoolDirectory
 from pydicombatch.receive.server.incoming import Incoming
 from pydicombatch.receive.server.lane import Lane, Post
-from pydicombatch.receive.server.settings import MEGABYTE, Durability
+from pydicombatch.receive.server.settings import Durability
 
 _FREE = 0.0001  # seconds: a sync that costs less has nothing to write (tmpfs)
-_QUICK = 0.005  # seconds: one that nobody notices
-_SMALL = 4 * MEGABYTE
 _SYNCS_AT_A_TIME = 4
 _MOST_AT_ONCE = 256
 _NEVER = float("inf")
@@ -30,8 +28,8 @@ class Job(NamedTuple):
 class Committer:
     """Keeps the promise that an acknowledged instance survives a power loss.
 
-    Where a sync costs nothing, or only one peer is there to wait for it, it is done at once.
-    Elsewhere a thread does it; what ends meanwhile is synced together with the next.
+    Where a sync costs nothing it is done at once. Elsewhere a thread does it, so that a disk that
+    stalls holds up nobody else; what ends meanwhile is synced together with the next.
 
     Parameters
     ----------
@@ -52,24 +50,12 @@ class Committer:
         self._busy = False
         self._lane = Lane(post, 1)
         self._pool = ThreadPoolExecutor(_SYNCS_AT_A_TIME)
-        self._seconds = self._probe() if self._syncs else 0.0
-        self._free = self._seconds < _FREE
+        self._free = not self._syncs or self._probe() < _FREE
 
-    def commit(self, job: Job, connections: int) -> None:
-        """Make an instance durable, then call `job.done` in the loop's thread.
-
-        Parameters
-        ----------
-        job
-            The instance.
-        connections
-            How many peers there are who would wait.
-        """
-        if self._at_once(job, connections):
-            begun = time.monotonic()
-            error = self._seal_one(job)
-            self._seconds = time.monotonic() - begun
-            job.done(error)
+    def commit(self, job: Job) -> None:
+        """Make an instance durable, then call `job.done` in the loop's thread."""
+        if self._free:
+            job.done(self._seal_one(job))
             return
         self._waiting.append(job)
         self._next()
@@ -82,12 +68,6 @@ class Committer:
         """End the threads."""
         self._lane.close()
         self._pool.shutdown()
-
-    def _at_once(self, job: Job, connections: int) -> bool:
-        if self._free:
-            return True
-        small = job.incoming.size <= _SMALL
-        return small and connections <= 1 and self._seconds < _QUICK and self.idle()
 
     def _next(self) -> None:
         if self._busy or not self._waiting:
@@ -102,13 +82,10 @@ class Committer:
             for job, error in zip(jobs, errors, strict=True):
                 job.done(error)
 
-        self._lane.submit(lambda: self._timed(jobs), done, lambda _: done([OSError()] * len(jobs)))
+        def failed(error: Exception) -> None:
+            done([OSError(str(error))] * len(jobs))
 
-    def _timed(self, jobs: list[Job]) -> list[OSError | None]:
-        begun = time.monotonic()
-        errors = self._seal(jobs)
-        self._seconds = (time.monotonic() - begun) / len(jobs)
-        return errors
+        self._lane.submit(lambda: self._seal(jobs), done, failed)
 
     def _seal_one(self, job: Job) -> OSError | None:
         """Do for one instance what `_seal` does for many, in as few steps as there are."""

@@ -16,15 +16,16 @@ from pydicombatch.receive.upperlayer.machine import Association, Phase
 from pydicombatch.receive.upperlayer.negotiation import Policy
 
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)  # Linux
-_SMALL_READ = 8192  # bytes at a time from a peer that makes much work of few bytes
-_CHEAP = 64  # events of one read: more of them are much work
+_FIRST_READ = 8192  # bytes that are read at a time from a peer we do not know yet
+_SMALL_READ = 1024  # and from one that makes much work of few bytes
+_MUCH = 16  # events of one read: more of them are much work, if
+_FEW = 128  # bytes is all that each stands for
 
 
 class Host(Protocol):
     """The loop, as a connection sees it."""
 
     buffer: memoryview
-    connections: int
     held: int  # bytes of association requests that are half received
 
     def watch(self, connection: "Connection", *, read: bool, write: bool) -> None:
@@ -80,7 +81,7 @@ class Connection:
         self._calling_aet = ""
         self._unsent = b""
         self._tail = b""  # what a peer sent that did not wait for our answer
-        self._read_size = _SMALL_READ
+        self._read_size = _FIRST_READ
         self._opened = self._heard = self._closing_since = now
         self._unsent_since: float | None = None
         self._unit_since: float | None = None
@@ -172,7 +173,7 @@ class Connection:
     def _feed(self, data: memoryview) -> None:
         """Act on bytes of the peer; all of them, unless a data set waits for its answer."""
         self._feeding = True
-        work = 0
+        work, size = 0, len(data)
         while len(data) and not self._closed:
             happened, consumed = self.association.receive(data)
             work += len(happened)
@@ -187,7 +188,7 @@ class Connection:
                 self._host.watch(self, read=False, write=False)
                 break
         self._feeding = False
-        self._note_time(work)
+        self._note_time(work, size)
         self._after()
 
     def _after(self) -> None:
@@ -209,10 +210,13 @@ class Connection:
         self._host.held += held - self._held
         self._held = held
 
-    def _note_time(self, work: int) -> None:
+    def _note_time(self, work: int, size: int) -> None:
         now = self._heard = time.monotonic()
         association = self.association
-        self._read_size = len(self._host.buffer) if work <= _CHEAP else _SMALL_READ
+        if work > _MUCH and work * _FEW > size:
+            self._read_size = _SMALL_READ
+        elif self._read_size < len(self._host.buffer):
+            self._read_size = min(4 * self._read_size, len(self._host.buffer))
         if association.phase is Phase.OPEN:
             self._closing_since = now
             if not association.inside_pdu:
@@ -268,7 +272,7 @@ class Connection:
 
     def _finish(self, incoming: Incoming) -> None:
         self._complete = self._incoming = None
-        self._intake.finish(incoming, self._host.connections, self._answer)
+        self._intake.finish(incoming, self._answer)
 
     def _answer(self, status: int, comment: str) -> None:
         """Send the C-STORE response; the peer may have gone meanwhile."""

@@ -98,15 +98,13 @@ class Intake:
         self._active.discard(incoming)
         incoming.refuse(UNREADABLE)
 
-    def finish(self, incoming: Incoming, connections: int, answer: Answer) -> None:
+    def finish(self, incoming: Incoming, answer: Answer) -> None:
         """Take a data set that is complete; `answer` is called with status and comment.
 
         Parameters
         ----------
         incoming
             The data set.
-        connections
-            How many peers there are.
         answer
             Called in the loop's thread, at once or later, exactly once.
         """
@@ -118,7 +116,7 @@ class Intake:
             self._unanswered -= 1
             answer(status, comment)
 
-        settle = partial(self._settle, incoming, connections, answered)
+        settle = partial(self._settle, incoming, answered)
         if incoming.refusal is not None or incoming.is_whole():
             settle()
             return
@@ -189,18 +187,16 @@ class Intake:
 
         self._outlet.ask(instance, decide)
 
-    def _settle(self, incoming: Incoming, connections: int, answer: Answer) -> None:
+    def _settle(self, incoming: Incoming, answer: Answer) -> None:
         """Go on with a data set that was looked at from beginning to end."""
         if incoming.refusal is not None:
             self._refuse(incoming, incoming.refusal, answer)
         elif incoming.requests is None:
-            incoming.on_requests = partial(self._settle, incoming, connections, answer)
+            incoming.on_requests = partial(self._settle, incoming, answer)
         else:
-            self._commit(incoming, incoming.requests, connections, answer)
+            self._commit(incoming, incoming.requests, answer)
 
-    def _commit(
-        self, incoming: Incoming, requests: tuple[int, ...], connections: int, answer: Answer
-    ) -> None:
+    def _commit(self, incoming: Incoming, requests: tuple[int, ...], answer: Answer) -> None:
         self._active.discard(incoming)
         name = self._directory.final_name(requests)
 
@@ -217,7 +213,7 @@ class Intake:
             self._announce(incoming, name, requests)
             self._kept_one = True
 
-        self._committer.commit(Job(incoming, name, kept), connections)
+        self._committer.commit(Job(incoming, name, kept))
 
     def _announce(self, incoming: Incoming, name: str, requests: tuple[int, ...]) -> None:
         identifiers = incoming.identifiers

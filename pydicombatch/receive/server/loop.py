@@ -43,7 +43,6 @@ class Loop:
         self, listener: socket.socket, settings: Settings, tls: ssl.SSLContext | None
     ) -> None:
         self.buffer = memoryview(bytearray(BUFFER))
-        self.connections = 0
         self.held = 0
         self._listener = listener
         self._settings = settings
@@ -105,7 +104,6 @@ class Loop:
         """Forget a connection that closes its socket."""
         if self._watched.pop(connection, 0):
             self._selector.unregister(connection.socket)
-        self.connections = len(self._watched)
         self._per_address[connection.address] -= 1
         if not self._per_address[connection.address]:
             del self._per_address[connection.address]
@@ -182,7 +180,6 @@ class Loop:
         self._selector.register(sock, _READ, connection.on_ready)
         self._watched[connection] = _READ
         self._per_address[address] += 1
-        self.connections = len(self._watched)
 
     def _send_away(self, sock: socket.socket) -> None:
         """Reject as transient without reading; closed a little later, so that it is heard."""
