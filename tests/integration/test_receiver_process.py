@@ -1,6 +1,7 @@
 """The receiver's process: crashes are repaired, the engine's death is its own."""
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -12,8 +13,9 @@ import pytest
 from pydicombatch.core.attribution import Expectation
 from pydicombatch.core.errors import FatalError
 from pydicombatch.receive.process.parent import ProcessReceiver
+from pydicombatch.receive.server.settings import Settings
 from tests.support import hand_made as raw
-from tests.support.receiving import Heard, receiver, until
+from tests.support.receiving import EVERYTHING, Heard, receiver, until
 
 
 def process_of(heard: Heard) -> ProcessReceiver:
@@ -174,3 +176,54 @@ def test_it_stays_small_during_a_large_object(
         peak = Path(f"/proc/{pid}/status").read_text()
         high = next(int(x.split()[1]) for x in peak.splitlines() if x.startswith("VmHWM"))
         assert high < 60_000
+
+
+def test_an_engine_that_cannot_take_arrivals_is_told_and_loses_none(tmp_path: Path) -> None:
+    def broken(_: object) -> None:
+        raise RuntimeError
+
+    one = ProcessReceiver(Settings(0, "OURS", str(tmp_path), "run", floor=0), lambda _: ())
+    one.start(broken)
+    one.expect(EVERYTHING)
+    with raw.Peer(one.port) as peer:
+        peer.associate()
+        assert peer.store(raw.data_set()) == 0
+
+    def again() -> bool:
+        try:
+            one.expect(EVERYTHING)
+        except FatalError:
+            return True
+        return False
+
+    until(again)
+    one.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["run-1-00000001.dcm"]
+
+
+def test_few_descriptors_mean_few_peers_not_a_crash(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    command = ["prlimit", "--nofile=96:96", sys.executable, "-c", ENGINE, str(tmp_path)]
+    assert soft <= hard
+    engine = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert engine.stdout is not None
+    assert engine.stdin is not None
+    _, port = map(int, engine.stdout.readline().split())
+    peers = [raw.Peer(port, "127.0.0.2") for _ in range(60)]
+    for peer in peers[:10]:
+        peer.associate()
+    with raw.Peer(port) as honest:
+        honest.associate()
+        assert honest.echo() == 0
+    for peer in peers:
+        peer.socket.close()
+    engine.kill()
+    engine.wait()
+    engine.stdin.close()
+    engine.stdout.close()

@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 
 from pydicombatch.core.attribution import ATTRIBUTABLE, Expectation, attribute
 from pydicombatch.core.model import Arrival, Identifiers, Origin
+from pydicombatch.core.ports import Receiver
 from pydicombatch.receive.process import wire
+from pydicombatch.receive.process.parent import ProcessReceiver
 from pydicombatch.receive.server.admission import Admission, Meter, Progress, admission, deadline
 from pydicombatch.receive.server.desk import Desk
+from pydicombatch.receive.server.receiver import ThreadReceiver
 from pydicombatch.receive.server.settings import Durability, Limits, Settings, TlsFiles
 from pydicombatch.receive.upperlayer.machine import Phase
 
@@ -170,3 +173,12 @@ def test_settings_survive_the_way_to_another_process() -> None:
         tls=TlsFiles("c", "k"), limits=Limits(connections=3),
     )  # fmt: skip
     assert Settings.from_json(wire.Lines().take(wire.encode(settings.to_json()))[0]) == settings
+
+
+@pytest.mark.parametrize("kind", [ThreadReceiver, ProcessReceiver])
+def test_both_receivers_fit_the_port_of_the_engine(
+    kind: type[ThreadReceiver | ProcessReceiver],
+) -> None:
+    one: Receiver = kind(Settings(0, "OURS", ".", "run"), lambda _: ())
+    assert one.refused() == 0
+    one.close()

@@ -4,11 +4,13 @@ import contextlib
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from pydicombatch.core.errors import ConfigError
 from pydicombatch.core.model import Arrival, Identifiers
@@ -22,6 +24,7 @@ _MOST_LINES = 20  # of the log, a second: a peer must not fill it
 _SWITCH = 0.001  # seconds a thread may keep the interpreter from the loop
 _COLLECT = (20000, 20, 20)  # few objects live long here, and fewer in cycles
 _READ_SIZE = 65536
+_SPARE, _PER_PEER = 64, 2  # descriptors: ours, and the socket and the file of a peer
 
 
 def main(descriptor: int) -> None:
@@ -40,7 +43,7 @@ def main(descriptor: int) -> None:
             return
         messages = lines.take(data)
     try:
-        service = Service(Settings.from_json(messages[0]))
+        service = Service(_affordable(Settings.from_json(messages[0])))
     except ConfigError as error:
         channel.sendall(wire.encode({"error": [error.problem, error.remedy]}))
         return
@@ -51,6 +54,16 @@ def main(descriptor: int) -> None:
     service.attach(channel, engine.on_ready)
     service.run(engine, engine.on_turn)
     engine.end()
+
+
+def _affordable(settings: Settings) -> Settings:
+    """Take as many descriptors as we may have, and no more peers than they are enough for."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _SPARE + _PER_PEER * settings.limits.connections
+    soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    most = max(1, min(settings.limits.connections, (soft - _SPARE) // _PER_PEER))
+    return replace(settings, limits=replace(settings.limits, connections=most))
 
 
 class Engine:

@@ -2,8 +2,6 @@
 
 import contextlib
 import logging
-import socket
-import subprocess
 import threading
 import time
 from collections import deque
@@ -19,14 +17,13 @@ from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Arrival, Identifiers
 from pydicombatch.receive.process import wire
 from pydicombatch.receive.process.custody import Custody
-from pydicombatch.receive.process.spawn import spawn
+from pydicombatch.receive.process.spawn import Spawned, spawn, unable
 from pydicombatch.receive.server.settings import Settings
 
 Retained = Callable[[Identifiers], tuple[int, ...]]
 
 _MOST_CRASHES, _CRASH_WINDOW = 5, 60.0  # more of them in so many seconds, and we give up
 _PORT_TRIES, _PORT_WAIT = 20, 0.25  # seconds between two tries to open the port again
-_LONGEST_START = 60.0  # seconds until a fresh interpreter listens
 _LONGEST_SYNC = 60.0  # seconds until a message is in force, on a machine that is busy
 _LONGEST_CLOSE = 120.0  # seconds until what is complete is acknowledged
 _TAKEN_TOGETHER = 32  # announcements confirmed by one message
@@ -62,8 +59,7 @@ class ProcessReceiver:
         self._closing = self._closed = False
         self._broken: FatalError | None = None
         self._crashes: deque[float] = deque(maxlen=_MOST_CRASHES)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._channel: socket.socket | None = None
+        self._spawned: Spawned | None = None
         self._arrivals: SimpleQueue[Arrival | None] = SimpleQueue()
         self._questions: SimpleQueue[list[Any] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
@@ -71,7 +67,7 @@ class ProcessReceiver:
     @property
     def pid(self) -> int:
         """The receiver's process; 0 before `start`."""
-        return self._process.pid if self._process else 0
+        return self._spawned.process.pid if self._spawned else 0
 
     def start(self, announce: Callable[[Arrival], None]) -> None:
         """Listen; call `announce` for every instance that is durable in the spool.
@@ -129,63 +125,33 @@ class ProcessReceiver:
 
     def close(self) -> None:
         """Stop listening; instances acknowledged so far have been announced."""
-        if self._process is None or self._channel is None:
+        spawned = self._spawned
+        if spawned is None:
             return
         with self._changed:
             self._closing = True
         self._send({"close": True})
         with self._changed:
             self._changed.wait_for(lambda: self._closed, _LONGEST_CLOSE)
-        self._end_process()
+        (self._spawned or spawned).end()
         self._threads[0].join()
         self._questions.put(None)
         self._arrivals.put(None)
         for thread in self._threads[1:]:
             thread.join()
-        self._channel.close()
-        self._process = self._channel = None
+        (self._spawned or spawned).channel.close()
+        self._spawned = None
 
     # The process
 
     def _open(self) -> wire.Lines:
         """Start a process and wait until it listens."""
-        process, channel = spawn()
-        self._process, self._channel = process, channel
-        channel.settimeout(_LONGEST_START)
-        lines = wire.Lines()
-        messages: list[wire.Message] = []
-        try:
-            channel.sendall(wire.encode(replace(self._settings, port=self.port).to_json()))
-            while not messages:
-                data = channel.recv(_READ_SIZE)
-                if not data:
-                    raise _unable("ends at its start")
-                messages = lines.take(data)
-        except OSError as exc:
-            self._end_process()
-            raise _unable(f"does not start ({type(exc).__name__})") from exc
-        if "error" in messages[0]:
-            self._end_process()
-            problem, remedy = messages[0]["error"]
-            raise ConfigError.of(problem, remedy)
-        self.port = int(messages[0]["ready"])
-        channel.settimeout(None)
-        log.info("receiver.started", port=self.port, pid=process.pid)
-        for message in messages[1:]:
+        spawned = spawn(replace(self._settings, port=self.port))
+        self._spawned, self.port = spawned, spawned.port
+        log.info("receiver.started", port=self.port, pid=self.pid)
+        for message in spawned.messages[1:]:
             self._act(message)
-        return lines
-
-    def _end_process(self) -> None:
-        if self._process is None:
-            return
-        if self._channel is not None:
-            with contextlib.suppress(OSError):
-                self._channel.shutdown(socket.SHUT_RDWR)
-        try:
-            self._process.wait(5.0)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        return spawned.lines
 
     def _listen(self, lines: wire.Lines) -> None:
         """Read what the process says; start another when it is gone without a word."""
@@ -200,18 +166,16 @@ class ProcessReceiver:
             try:
                 lines = self._restart()
             except (ConfigError, FatalError) as error:
-                with self._changed:
-                    self._broken = _unable(f"cannot be restarted ({error.problem})")
-                    self._closed = True
-                    self._changed.notify_all()
+                self._break(unable(f"cannot be restarted ({error.problem})"))
+                self._on_closed(None)
                 log.warning("receiver.lost", reason=error.problem)
                 return
 
     def _read(self, lines: wire.Lines) -> None:
-        channel = self._channel
-        while channel is not None and not self._closed:
+        spawned = self._spawned
+        while spawned is not None and not self._closed:
             try:
-                data = channel.recv(_READ_SIZE)
+                data = spawned.channel.recv(_READ_SIZE)
                 messages = lines.take(data)
             except (OSError, ValueError):
                 return
@@ -222,19 +186,21 @@ class ProcessReceiver:
 
     def _restart(self) -> wire.Lines:
         log.error("receiver.crashed", pid=self.pid)
-        self._end_process()
+        old = self._spawned
+        if old is not None:
+            old.end()
         now = time.monotonic()
         if len(self._crashes) == _MOST_CRASHES and self._crashes[0] > now - _CRASH_WINDOW:
-            raise _unable("has crashed again and again")
+            raise unable("has crashed again and again")
         self._crashes.append(now)
         self._find_unannounced()
-        old = self._channel
         with self._sending:
             lines = self._open_again()
         if old is not None:
-            old.close()
+            old.channel.close()
         self.restarts += 1
         self._refused_before, self._refused = self.refused(), 0
+        self.full = False  # it tells us if it is so
         with self._changed:
             known = [wire.pack_expectation(one) for one in self._expectations.values()]
             sync = self._sync
@@ -242,6 +208,12 @@ class ProcessReceiver:
             self._send({"expect": one})
         self._send({"sync": sync})
         return lines
+
+    def _break(self, error: FatalError) -> None:
+        """Let `expect` tell the engine that nothing will succeed."""
+        with self._changed:
+            self._broken = error
+            self._changed.notify_all()
 
     def _open_again(self) -> wire.Lines:
         """Start another process on the same port; somebody may hold it for a moment."""
@@ -261,8 +233,8 @@ class ProcessReceiver:
 
     def _send(self, message: wire.Message) -> None:
         with self._sending, contextlib.suppress(OSError):  # gone: a restart tells all of it again
-            if self._channel is not None:
-                self._channel.sendall(wire.encode(message))
+            if self._spawned is not None:
+                self._spawned.channel.sendall(wire.encode(message))
 
     def _act(self, message: wire.Message) -> None:
         for name, value in message.items():
@@ -303,7 +275,11 @@ class ProcessReceiver:
     def _announcing(self, announce: Callable[[Arrival], None]) -> None:
         taken = 0
         while (arrival := self._arrivals.get()) is not None:
-            announce(arrival)
+            try:
+                announce(arrival)
+            except Exception as exc:  # noqa: BLE001 - it stays in the spool for the next run
+                log.warning("announce.failed", error=type(exc).__name__)
+                self._break(unable("cannot hand over what it has received"))
             taken += 1
             if taken >= _TAKEN_TOGETHER or self._arrivals.empty():
                 self._send({"taken": taken})
@@ -318,7 +294,3 @@ class ProcessReceiver:
                 log.warning("retained.failed", error=type(exc).__name__)
                 requests = ()
             self._send({"answer": [number, list(requests)]})
-
-
-def _unable(what: str) -> FatalError:
-    return FatalError(f"The receiver {what}", "Look at the log of the run, and start it again")

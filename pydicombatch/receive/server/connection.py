@@ -6,20 +6,22 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Origin
 from pydicombatch.receive.server.admission import Progress
 from pydicombatch.receive.server.incoming import Incoming
 from pydicombatch.receive.server.intake import Intake
 from pydicombatch.receive.server.settings import Limits
 from pydicombatch.receive.upperlayer import events
+from pydicombatch.receive.upperlayer.command import Command
 from pydicombatch.receive.upperlayer.machine import Association, Phase
 from pydicombatch.receive.upperlayer.negotiation import Policy
 
+log = EventLog(__name__)
+
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)  # Linux
-_FIRST_READ = 8192  # bytes that are read at a time from a peer we do not know yet
-_SMALL_READ = 1024  # and from one that makes much work of few bytes
-_MUCH = 16  # events of one read: more of them are much work, if
-_FEW = 128  # bytes is all that each stands for
+_FIRST_READ, _SMALL_READ = 8192, 1024  # bytes: at first, and when few bytes are much work:
+_MUCH, _FEW = 16, 128  # more events in one read, and fewer bytes for each of them
 
 
 class Host(Protocol):
@@ -94,17 +96,10 @@ class Connection:
     @property
     def progress(self) -> Progress:
         """Where this connection is, for its deadline."""
-        association = self.association
-        return Progress(
-            association.phase,
-            self._opened,
-            self._closing_since,
-            self._unit_since,
-            self._heard,
-            not association.between_messages,
-            association.awaits_answer,
-            self._unsent_since,
-        )
+        one = self.association
+        times = (self._opened, self._closing_since, self._unit_since, self._heard)
+        owed = (not one.between_messages, one.awaits_answer)
+        return Progress(one.phase, *times, *owed, self._unsent_since)
 
     def on_ready(self) -> None:
         """Do what the socket is ready for; never raises for what a peer does."""
@@ -115,6 +110,9 @@ class Connection:
         except ssl.SSLWantWriteError:
             self._host.watch(self, read=True, write=True)
         except (OSError, ValueError):  # ValueError: a TLS session that is over
+            self.close()
+        except Exception as exc:  # noqa: BLE001 - a mistake of ours must not cost the other peers
+            log.error("connection.failed", error=type(exc).__name__)  # noqa: TRY400 - no text
             self.close()
 
     def abort(self) -> None:
@@ -248,18 +246,15 @@ class Connection:
         if isinstance(event, events.Fragment):
             self._fragments.append(event.data)
         elif isinstance(event, events.StoreBegun):
-            command = event.command
-            origin = Origin(
-                self._calling_aet,
-                self.address,
-                command.originator_aet,
-                command.originator_message_id,
-            )
-            self._incoming = self._intake.begin(event, origin)
+            self._incoming = self._intake.begin(event, self._origin(event.command))
         elif isinstance(event, events.StoreEnded):
             self._complete = self._incoming
         elif isinstance(event, events.Associated):
             self._calling_aet = event.calling_aet
+
+    def _origin(self, one: Command) -> Origin:
+        titles = (self._calling_aet, self.address, one.originator_aet)
+        return Origin(*titles, one.originator_message_id)
 
     def _write(self) -> None:
         if not self._fragments:

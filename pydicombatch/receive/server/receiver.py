@@ -133,4 +133,7 @@ class _ThreadOutlet:
     def work(self) -> None:
         """Announce until `end`."""
         while (arrival := self._queue.get()) is not None:
-            self._announce(arrival)
+            try:
+                self._announce(arrival)
+            except Exception as exc:  # noqa: BLE001 - it stays in the spool for the next run
+                log.warning("announce.failed", error=type(exc).__name__)
