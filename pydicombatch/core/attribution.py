@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pydicombatch.core.model import Identifiers, Origin, Request
 
-# How specific a key is: an instance belongs to the request that names it most exactly.
+# Keys that an instance can be held against.
 ATTRIBUTABLE = {
     "PatientID": "patient_id",
     "AccessionNumber": "accession_number",
@@ -13,7 +13,8 @@ ATTRIBUTABLE = {
     "SeriesInstanceUID": "series_instance_uid",
     "SOPInstanceUID": "sop_instance_uid",
 }
-UNIQUE_ENOUGH = frozenset(ATTRIBUTABLE)
+# Archives coerce and merge patient ids, and match them in their own way; UIDs stay as they are.
+UIDS = frozenset({"StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +26,11 @@ class Expectation:
     keys: tuple[tuple[str, frozenset[str]], ...]  # keyword of ATTRIBUTABLE -> values allowed
 
     def contradicted_by(self, instance: Identifiers) -> bool:
-        """Whether the instance says something else than the request asked for."""
+        """Whether a UID of the instance is another one than the request asked for."""
         return any(
             (found := getattr(instance, ATTRIBUTABLE[keyword])) and found not in values
             for keyword, values in self.keys
+            if keyword in UIDS
         )
 
     def named_by(self, instance: Identifiers) -> bool:
@@ -41,6 +43,8 @@ class Expectation:
 def expectation(number: int, message_id: int, request: Request) -> Expectation:
     """Take from a request the keys by which its instances are known; wildcards tell nothing.
 
+    With a UID among them the UIDs are enough, whatever patient id the archive sends.
+
     Parameters
     ----------
     number
@@ -50,12 +54,17 @@ def expectation(number: int, message_id: int, request: Request) -> Expectation:
     request
         The request that is about to leave.
     """
-    keys = tuple(
-        (key.path, frozenset(value.strip(" \0") for value in key.value.split("\\")))
-        for key in request.keys
-        if key.path in UNIQUE_ENOUGH and key.value.strip() and not {"*", "?"} & set(key.value)
-    )
+    asked = {key.path: _values(key.value) for key in request.keys if key.path in ATTRIBUTABLE}
+    named = UIDS & {path for path, values in asked.items() if values} or set(asked)
+    keys = tuple((path, asked[path]) for path in asked if path in named and asked[path])
     return Expectation(number, message_id, keys)
+
+
+def _values(text: str) -> frozenset[str]:
+    """Split a list of values; a wildcard among them makes it name nothing."""
+    if {"*", "?"} & set(text):
+        return frozenset()
+    return frozenset(value for one in text.split("\\") if (value := one.strip(" \0")))
 
 
 def attribute(
@@ -63,8 +72,8 @@ def attribute(
 ) -> tuple[int, ...]:
     """Decide which outstanding requests an arrival belongs to; none means unsolicited.
 
-    By Move Originator title and message id (PS3.7 9.1.1.1) unless the identifiers contradict,
-    else by the identifiers, to every request that names them. Never by the calling AE title.
+    By Move Originator title and message id (PS3.7 9.1.1.1) unless the UIDs contradict, else by
+    the identifiers, to every request that names them. Never by the calling AE title.
     """
     waiting = tuple(outstanding)
     if origin.originator_message_id is not None and origin.originator_aet in {our_aet, None, ""}:

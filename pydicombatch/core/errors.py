@@ -3,6 +3,7 @@
 PydicombatchError
 ├── ConfigError       the operator edits a file; nothing was sent
 ├── TransientError    the runner tries this request again later
+│   └── Unreachable   no request was sent: the archive is down or takes no more associations
 ├── RequestError      the runner records why and moves to the next request
 └── FatalError        the run stops; every other request would fail the same way
     └── HeldError     another run holds this extraction
@@ -81,6 +82,10 @@ class ConfigError(PydicombatchError):
 
 class TransientError(PydicombatchError):
     """A later try of this request may well succeed."""
+
+
+class Unreachable(TransientError):  # noqa: N818 - names the archive's state, as Outcome does
+    """The archive is down or takes no more associations; nothing was sent, no attempt is spent."""
 
 
 class RequestError(PydicombatchError):

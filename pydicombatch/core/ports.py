@@ -25,6 +25,9 @@ class Archive(Protocol):
     `FatalError` (rejected for good, model not offered: nothing will succeed).
     """
 
+    def open(self) -> None:
+        """Open the association unless it is open."""
+
     def echo(self) -> Answer:
         """Send a C-ECHO and return its final response."""
 

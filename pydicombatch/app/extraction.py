@@ -1,0 +1,246 @@
+"""An extraction: what a configuration asks for, and how far it is."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from pydicombatch.app.composition import Run, Task, connect, stores_here
+from pydicombatch.config.digest import digests
+from pydicombatch.config.load import load
+from pydicombatch.config.models import Config
+from pydicombatch.core.clock import Clock, SystemClock
+from pydicombatch.core.errors import ConfigError
+from pydicombatch.core.errors import Finding as Warned
+from pydicombatch.core.log import EventLog
+from pydicombatch.ledger.archive import put_away
+from pydicombatch.ledger.ledger import Ledger
+from pydicombatch.ledger.lock import StateLock
+from pydicombatch.ledger.states import Selection
+from pydicombatch.plan.checks import check as check_plan
+from pydicombatch.plan.requests import Plan
+from pydicombatch.report.run_log import RunLog
+from pydicombatch.runner import preflight
+from pydicombatch.runner.events import Event
+from pydicombatch.runner.preflight import Check
+from pydicombatch.runner.summary import Summary
+from pydicombatch.runner.tally import RunTally
+from pydicombatch.store.tree import create
+from pydicombatch.store.verify import Finding, Recorded, compare, unknown
+
+log = EventLog(__name__)
+Listener = Callable[[Event], None]
+
+
+class Extraction:
+    """One extraction: what a configuration asks for, and how far it is.
+
+    Parameters
+    ----------
+    config
+        The configuration; `from_file` reads one.
+    warnings
+        What is odd about it, but allowed.
+
+    Examples
+    --------
+    >>> summary = Extraction.from_file("config.yml").run()  # doctest: +SKIP
+    >>> summary.exit_code()  # doctest: +SKIP
+    0
+    """
+
+    def __init__(self, config: Config, warnings: tuple[Warned, ...] = ()) -> None:
+        self.config = config
+        self.plan = Plan(config)
+        self.warnings = warnings
+        self._clock: Clock = SystemClock()
+        self._stop = threading.Event()
+        self._run: Run | None = None
+        self._all_warnings: tuple[Warned, ...] | None = None
+
+    @classmethod
+    def from_file(cls, path: str | Path, environ: Mapping[str, str] = os.environ) -> "Extraction":
+        """Read a configuration.
+
+        Raises
+        ------
+        ConfigError
+            With everything that is wrong in it.
+        """
+        loaded = load(Path(path), environ)
+        return cls(loaded.config, loaded.warnings)
+
+    def validate(self) -> tuple[Warned, ...]:
+        """Check the configuration with its batch file; return all warnings.
+
+        Raises
+        ------
+        ConfigError
+            With everything that is wrong; nothing has been sent then.
+        """
+        if self.config.anonymization.enabled:
+            raise ConfigError.of(
+                "anonymization.enabled is true, but this version cannot anonymize yet",
+                "Set it to false only if identified images may be stored, "
+                "or wait for the version that anonymizes",
+            )
+        if self._all_warnings is None:
+            self._all_warnings = (*self.warnings, *check_plan(self.plan))
+        return self._all_warnings
+
+    def run(
+        self,
+        *,
+        selection: Selection = Selection.ALL,
+        restart: bool = False,
+        accept_changes: bool = False,
+        limit: int | None = None,
+        stop_at_window_end: bool = False,
+        on_event: Listener | None = None,
+    ) -> Summary:
+        """Carry out the requests that are left; return how it went.
+
+        Parameters
+        ----------
+        selection
+            Which requests: by default what is pending, and what failed before, once more.
+        restart
+            Put the ledger away and ask for everything again; files that are there are recognised.
+        accept_changes
+            Go on although what decides the result has changed since the last run.
+        limit
+            The most requests to carry out.
+        stop_at_window_end
+            End, instead of waiting, outside the windows of the schedule.
+        on_event
+            Hears what happens, one event at a time, from any thread.
+
+        Raises
+        ------
+        ConfigError
+            Before anything is sent, if the configuration cannot be carried out.
+        HeldError
+            If another run holds this extraction.
+        FatalError
+            If the state directory or the output directory cannot be used. An error that ends a
+            run under way is in the summary.
+        """
+        self.validate()
+        state = self.config.state_directory
+        with ExitStack() as stack:
+            create(self.config.output.directory)
+            create(state, "state.directory")
+            lock = StateLock(state)
+            stack.callback(lock.release)
+            if restart:
+                put_away(state, self._clock.now())
+            stack.enter_context(RunLog(state / "run.log"))
+            ledger = Ledger(state / "ledger.sqlite")
+            stack.callback(ledger.close)
+            _refuse_changes(ledger.digests(), digests(self.config), accept=accept_changes)
+            number = self._begin(ledger)
+            count = ledger.select(number, selection)
+            most = count if limit is None else min(count, limit)
+            task = Task(
+                self.config,
+                self.plan,
+                ledger,
+                self._clock,
+                number,
+                most,
+                limit,
+                stop_at_window_end,
+            )
+            self._run = Run(task, RunTally(on_event), self._stop)
+            if self._stop.is_set():
+                self._run.engine.stop()
+            summary = self._run.carry_out()
+            ledger.end_run(number, summary.exit_code(), self._clock.now())
+            return summary
+
+    def stop(self) -> None:
+        """Send nothing more; what runs may finish. From any thread or signal handler."""
+        self._stop.set()
+        if self._run:
+            self._run.engine.stop()
+
+    def halt(self) -> None:
+        """Send nothing more and drop what runs. From any thread or signal handler."""
+        self._stop.set()
+        if self._run:
+            self._run.engine.halt()
+
+    def ledger(self) -> Ledger:
+        """Open the ledger to ask how the extraction stands; the caller closes it.
+
+        Raises
+        ------
+        ConfigError
+            If nothing was run yet.
+        """
+        path = self.config.state_directory / "ledger.sqlite"
+        if not path.is_file():
+            raise ConfigError.of(
+                "Nothing of this extraction has been run yet",
+                "Start it with `pydicombatch run`, or look whether state.directory is right",
+            )
+        return Ledger(path)
+
+    @property
+    def columns(self) -> tuple[tuple[str, str | None], ...]:
+        """The columns of the batch file: name, canonical path; those of the keys without a file."""
+        if self.plan.batch is None:
+            return tuple((path, path) for path in self.plan.columns)
+        return tuple((column.name, column.path) for column in self.plan.batch.columns)
+
+    def verify(self, ledger: Ledger) -> Iterator[tuple[str, Finding | None]]:
+        """Read every stored file again, and look for others beside them.
+
+        Yields
+        ------
+        tuple[str, Finding | None]
+            A path below the output directory, and what is odd about it; None: nothing.
+        """
+        root = self.config.output.directory
+        recorded = (Recorded(*row) for row in ledger.instances())
+        for one, finding in compare(root, recorded):
+            yield one.path, finding
+        for path in unknown(root, ledger.holds, [self.config.state_directory]):
+            yield path, Finding.UNKNOWN
+
+    def check(self) -> Iterator[Check]:
+        """Look at everything a run needs, without sending any request but a C-ECHO.
+
+        Raises
+        ------
+        ConfigError
+            With everything that is wrong in the configuration and the batch file.
+        """
+        self.validate()
+        config = self.config
+        lines = sum(1 for _ in self.plan)
+        yield Check("configuration", f"{lines} requests of type {config.request.type}")
+        yield from preflight.directory("output.directory", config.output.directory)
+        if stores_here(config):
+            yield preflight.port(config.local.bind, config.local.port)
+        pacs = config.pacs
+        yield from preflight.archive(
+            f"{pacs.aet} at {pacs.hostname}:{pacs.port}", lambda: connect(config)
+        )
+
+    def _begin(self, ledger: Ledger) -> int:
+        number = ledger.begin_run(os.getpid(), self._clock.now())
+        ledger.load(self.plan)
+        ledger.set_digests(digests(self.config))
+        return number
+
+
+def _refuse_changes(before: dict[str, str], now: dict[str, str], *, accept: bool) -> None:
+    """Refuse to mix results of two configurations, unless the operator says so."""
+    changed = sorted(name for name, value in before.items() if now.get(name) != value)
+    if changed and not accept:
+        raise ConfigError.of(
+            f"What decides the result has changed since the last run: {', '.join(changed)}",
+            "Change it back, go on regardless with --accept-changes, or begin anew with --restart",
+        )

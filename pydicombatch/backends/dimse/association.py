@@ -1,0 +1,127 @@
+"""One association as requestor (PS3.8 9.2), without a thread of its own.
+
+pynetdicom's requestor has a reactor thread that can take a response away from its caller, and a
+second one that polls. Here the thread that asks is the thread that reads: there is no reactor
+that would have to be kept parked, a response has one reader, and nothing is left running.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from pydicombatch.backends.dimse.command import Tag, encode
+from pydicombatch.backends.dimse.fragments import Assembler, Message, split
+from pydicombatch.backends.dimse.negotiation import Agreement, Context
+from pydicombatch.backends.dimse.peer import Peer
+from pydicombatch.backends.dimse.wire import PduType, ProtocolError, Wire, pdu
+from pydicombatch.core.errors import TransientError
+
+LATER = "The request is tried again; if it goes on, look at the archive's log"
+COURTESY = 0.2  # seconds to read what has already arrived
+GOODBYE = 2.0  # seconds for the answer to a release
+
+LastArrival = Callable[[], float]  # monotonic seconds
+
+
+class Association:
+    """An open association; `send` from any thread, all else from its owner."""
+
+    def __init__(self, wire: Wire, peer: Peer, agreed: Agreement) -> None:
+        self._wire = wire
+        self._peer = peer
+        self._agreed = agreed
+        self._assembler = Assembler()
+        self._arrived: list[Message] = []
+
+    def context(self, abstract_syntax: str) -> Context | None:
+        """Return the accepted context, or None when the archive refused it."""
+        return self._agreed.contexts.get(abstract_syntax)
+
+    def is_idle(self) -> bool:
+        """Whether a request may be sent: the archive has neither left nor said anything unasked."""
+        return not self._arrived and not self._wire.speaks()
+
+    def send(self, context: Context, fields: Mapping[Tag, int | str], data: bytes | None) -> None:
+        """Send one DIMSE message.
+
+        Raises
+        ------
+        TransientError
+            If the connection is gone.
+        """
+        message = split(context.number, encode(fields), data, self._agreed.maximum)
+        try:
+            self._wire.send(message)
+        except OSError as exc:
+            raise self._lost() from exc
+
+    def receive(self, last_arrival: LastArrival) -> Message:
+        """Wait for the next message, as long as something comes: from the archive, or pushed.
+
+        Raises
+        ------
+        TransientError
+            If the archive is silent for too long, leaves, or sends what it must not send.
+        """
+        spoke = time.monotonic()
+        while not self._arrived:
+            patience = self._peer.timeouts.response - (
+                time.monotonic() - max(spoke, last_arrival())
+            )
+            self._listen(patience)
+        return self._arrived.pop(0)
+
+    def release(self) -> None:
+        """Say goodbye (PS3.8 7.2) and close; never raises, waits two seconds at most."""
+        deadline = time.monotonic() + GOODBYE
+        with suppress(OSError, ProtocolError):
+            self._wire.send(pdu(PduType.RELEASE_RQ))
+            while self._wire.receive(deadline - time.monotonic())[0] is PduType.DATA:
+                pass  # what was under way may be ignored
+        self._wire.close()
+
+    def leave(self) -> None:
+        """Give back an association that the archive has ended, politely if it asked politely."""
+        with suppress(OSError, ProtocolError):
+            if self._wire.receive(COURTESY)[0] is PduType.RELEASE_RQ:
+                self._wire.send(pdu(PduType.RELEASE_RP))
+                self._wire.close()
+                return
+        self.discard()
+
+    def discard(self) -> None:
+        """Abort and close."""
+        self._wire.abort()
+        self._wire.close()
+
+    def _listen(self, seconds: float) -> None:
+        try:
+            kind, body = self._wire.receive(seconds)
+            if kind is PduType.DATA:
+                self._arrived += self._assembler.take(body)
+                return
+        except TimeoutError as exc:
+            if seconds > 0:
+                return  # look once more whether something was pushed meanwhile
+            raise TransientError(
+                f"The archive was silent for {self._peer.timeouts.response:g} s", LATER
+            ) from exc
+        except OSError as exc:
+            raise self._lost() from exc
+        except ProtocolError as exc:
+            raise TransientError(f"The archive broke the protocol: {exc}", LATER) from exc
+        raise self._left(kind)
+
+    def _lost(self) -> TransientError:
+        if self._wire.aborted:
+            return TransientError("We aborted the association", "The request is tried again")
+        return TransientError("The archive closed the connection", LATER)
+
+    def _left(self, kind: PduType) -> TransientError:
+        if kind is PduType.ABORT:
+            return TransientError("The archive aborted the association", LATER)
+        if kind is PduType.RELEASE_RQ:
+            with suppress(OSError):
+                self._wire.send(pdu(PduType.RELEASE_RP))
+            return TransientError("The archive released the association too early", LATER)
+        return TransientError("The archive broke the protocol: a PDU nobody asked for", LATER)

@@ -1,0 +1,44 @@
+"""`pydicombatch status`: how an extraction stands."""
+
+import json
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from pydicombatch.app import Extraction
+from pydicombatch.report import lines, status
+
+
+@click.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--failed-csv",
+    type=click.Path(path_type=Path),
+    help="Write the lines that are not done into a batch file of the same columns.",
+)
+@click.option(
+    "--csv",
+    "all_csv",
+    type=click.Path(path_type=Path),
+    help="Write every line with what became of it.",
+)
+def command(config: Path, *, as_json: bool, failed_csv: Path | None, all_csv: Path | None) -> None:
+    """Say what of CONFIG is done, pending and failed, and why."""
+    extraction = Extraction.from_file(config)
+    with closing(extraction.ledger()) as ledger:
+        counts = ledger.counts()
+        if as_json:
+            failed = status.unfinished(ledger.lines())
+            click.echo(json.dumps(status.as_json(counts, failed), indent=2))
+        else:
+            for text in status.as_text(counts, status.unfinished(ledger.lines())):
+                click.echo(text)
+        columns = extraction.columns
+        names = [name for name, _ in columns]
+        if failed_csv:
+            status.write_csv(failed_csv, names, lines.failed(columns, ledger.lines()))
+        if all_csv:
+            rows = lines.with_fate(columns, ledger.lines())
+            status.write_csv(all_csv, [*names, *lines.FATE], rows)

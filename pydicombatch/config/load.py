@@ -1,0 +1,125 @@
+"""A configuration file to a `Config`; all its errors at once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from pydicombatch.config.findings import findings
+from pydicombatch.config.models import Config
+from pydicombatch.config.retired import retire
+from pydicombatch.config.text import LARGEST, Tree, dotted, read_text
+from pydicombatch.core.errors import ConfigError, Finding
+from pydicombatch.core.model import RequestType
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration and what is worth saying about it."""
+
+    config: Config
+    warnings: tuple[Finding, ...] = ()
+    file: str = ""
+    lines: Mapping[str, int] = field(default_factory=dict)  # dotted key -> line, from 1
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Loaded:
+    """Read a configuration file and make sure that the files it names for anonymizing exist.
+
+    Parameters
+    ----------
+    path
+        The YAML file, in UTF-8.
+    environ
+        Where `${NAME}` takes its values from.
+
+    Raises
+    ------
+    ConfigError
+        If anything is wrong; every finding has its line and a remedy.
+    """
+    loaded = parse(_read(path), str(path), environ)
+    missing = tuple(_missing_files(loaded))
+    if missing:
+        raise ConfigError(*missing)
+    return loaded
+
+
+def parse(text: str, file: str, environ: Mapping[str, str]) -> Loaded:
+    """Make a configuration of YAML text. Pure: no file is looked at.
+
+    Raises
+    ------
+    ConfigError
+        If anything is wrong; every finding has its line and a remedy.
+    """
+    tree = read_text(text.removeprefix("\ufeff"), file, environ)
+    document, warnings = retire(tree)
+    try:
+        config = Config.model_validate(document)
+    except ValidationError as exc:
+        raise ConfigError(*_in_order([*tree.findings, *findings(exc, tree)])) from None
+    if tree.findings:
+        raise ConfigError(*_in_order(tree.findings))
+    lines = {dotted(key): line for key, line in tree.lines.items()}
+    return Loaded(config, (*warnings, *_without_effect(config, tree)), file, lines)
+
+
+def _read(path: Path) -> str:
+    file = str(path)
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(4 * LARGEST)
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        line = exc.object.count(b"\n", 0, exc.start) + 1
+        raise ConfigError.of(
+            "The configuration is not UTF-8 text", "Save it as UTF-8", file, line
+        ) from None
+    except FileNotFoundError as exc:
+        raise ConfigError.of(
+            "The configuration file does not exist", "Check its name and folder", file
+        ) from exc
+    except (OSError, ValueError) as exc:
+        raise ConfigError.of(
+            f"The configuration file cannot be read ({type(exc).__name__})",
+            "Name a readable file",
+            file,
+        ) from exc
+
+
+def _in_order(found: list[Finding]) -> list[Finding]:
+    return sorted(dict.fromkeys(found), key=lambda one: one.line)
+
+
+def _without_effect(config: Config, tree: Tree) -> list[Finding]:
+    if config.request.destination is None or config.request.type is RequestType.MOVE:
+        return []
+    finding = Finding(
+        "request.destination has no effect: only a c-move has a destination",
+        "Remove it, or set request.type to c-move",
+        tree.file,
+        tree.line(("request", "destination")),
+    )
+    return [finding]
+
+
+def _missing_files(loaded: Loaded) -> list[Finding]:
+    section, tls = loaded.config.anonymization, loaded.config.pacs.tls
+    named: dict[str, Path | None] = {}
+    if section.enabled:
+        named["anonymization.script"] = section.script
+        named["anonymization.lookup_table"] = section.lookup_table
+    if tls is not None:
+        named |= {f"pacs.tls.{key}": getattr(tls, key) for key in ("ca", "cert", "key")}
+    return [
+        Finding(
+            f"{key} names a file that does not exist: {path}",
+            "Correct the path; it is relative to the folder in which you start the program",
+            loaded.file,
+            loaded.lines.get(key, 0),
+        )
+        for key, path in named.items()
+        if path is not None and not path.is_file()
+    ]

@@ -1,0 +1,271 @@
+"""The YAML file as types, one frozen class per section; the classes are the documentation."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from pydicombatch.config.schedule import Schedule
+from pydicombatch.config.section import Section
+from pydicombatch.config.types import (
+    AeTitle,
+    Charset,
+    Element,
+    FilePath,
+    Host,
+    Kind,
+    Names,
+    Port,
+    Rate,
+    Seconds,
+    SomeSeconds,
+    Template,
+    Templates,
+    TimeZone,
+    lowered,
+    wrong,
+)
+from pydicombatch.core.elements import parse_key
+from pydicombatch.core.model import Key, RequestType
+
+__all__ = ["Config", "Schedule", "TimeZone"]
+TEXT = Kind("text")
+
+
+class Timeouts(Section):
+    """How long silence is tolerated."""
+
+    connect: SomeSeconds = Field(default=10.0, description="until the TCP connection stands")
+    association: SomeSeconds = Field(
+        default=30.0, description="until the archive accepts an association"
+    )
+    response: SomeSeconds = Field(
+        default=600.0, description="longest silence between two responses to a request"
+    )
+    grace: Seconds = Field(
+        default=30.0,
+        description="for running requests to end by themselves after Ctrl-C or SIGTERM",
+    )
+    quiet: Seconds = Field(
+        default=10.0, description="waiting for late instances after the final response of a C-MOVE"
+    )
+
+
+class PacsTls(Section):
+    """TLS to the archive; 1.2 and 1.3 by the BCP 195 profile, never a plain connection."""
+
+    ca: FilePath | None = Field(
+        default=None, description="PEM file of the authority to trust; the system's if not given"
+    )
+    cert: FilePath | None = Field(default=None, description="our certificate, if it asks for one")
+    key: FilePath | None = Field(default=None, description="its private key, without pass phrase")
+    verify: bool = Field(
+        default=True, description="false: do not check who answers; for tests alone"
+    )
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> "PacsTls":
+        if self.key is not None and self.cert is None:
+            raise wrong("has a key but no cert", "Name our certificate under cert")
+        return self
+
+
+class Pacs(Section):
+    """The archive we ask."""
+
+    hostname: Host = Field(description="its DNS name or IP address")
+    port: Port = Field(description="TCP port of its DICOM listener")
+    aet: AeTitle = Field(description="its AE title")
+    charset: Charset | None = Field(
+        default=None,
+        description="character set of requests with text outside ASCII (ISO_IR 192 if not given), "
+        "and of answers that declare none",
+    )
+    timeouts: Timeouts = Field(default=Timeouts(), description="how long we wait for it")
+    tls: PacsTls | None = Field(default=None, description="TLS; a plain connection if not given")
+
+
+class Accept(Section):
+    """Who may store at our storage SCP."""
+
+    unsolicited: bool = Field(
+        default=False, description="true: keep instances too that no request asked for"
+    )
+
+
+class Local(Section):
+    """Our own application entity, to which the archive sends."""
+
+    port: Port = Field(description="TCP port of our storage SCP")
+    aet: AeTitle = Field(description="our AE title, as registered at the archive")
+    calling_aet: AeTitle | None = Field(
+        default=None, description="the AE title we call the archive with; `local.aet` if not given"
+    )
+    bind: Annotated[str, TEXT] = Field(
+        default="", description="the address our storage SCP listens on; all of them if not given"
+    )
+    accept: Accept = Field(default=Accept(), description="who may store at our storage SCP")
+
+    @property
+    def calling_title(self) -> str:
+        """The AE title of our associations to the archive."""
+        return self.calling_aet or self.aet
+
+
+class Limits(Section):
+    """What the archive can bear, over all threads."""
+
+    requests_per_minute: Rate | None = Field(
+        default=None, description="requests started in any minute"
+    )
+    megabytes_per_second: Rate | None = Field(
+        default=None, description="data received, 1 MB = 10^6 bytes"
+    )
+
+
+class RequestSection(Section):
+    """What is asked for."""
+
+    type: Annotated[RequestType, BeforeValidator(lowered)] = Field(
+        description="`c-find` for a list, `c-move` for the images, `c-echo` for a test"
+    )
+    model: Annotated[Literal["patient", "study", "psonly"], BeforeValidator(lowered)] = Field(
+        default="patient",
+        description="information model: Patient Root, Study Root, Patient/Study Only",
+    )
+    elements: tuple[Element, ...] = Field(
+        default=(),
+        description="elements of every request, as `Keyword`, `Keyword=value`, `(gggg,eeee)`",
+    )
+    elements_batch_file: FilePath | None = Field(
+        default=None,
+        description="CSV or .xlsx whose columns are elements and whose rows are requests",
+    )
+    threads: Annotated[int, Field(ge=1, le=64), Kind("number")] = Field(
+        default=1, description="requests at the same time, an association each"
+    )
+    throttle_time: Seconds = Field(
+        default=0.0, description="pause of a thread between two requests"
+    )
+    limits: Limits = Field(default=Limits(), description="what the archive can bear")
+    carry: Names = Field(
+        default=(),
+        description="columns of the batch file that are copied into the results, not sent",
+    )
+    destination: AeTitle | None = Field(
+        default=None, description="C-MOVE to this application entity; then nothing is stored here"
+    )
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """The fixed elements, in their order; a later entry for the same element wins."""
+        return tuple({key.path: key for key in map(parse_key, self.elements)}.values())
+
+
+class Retry(Section):
+    """What happens after a failure that may pass."""
+
+    attempts: Annotated[int, Field(ge=1, le=100), Kind("number")] = Field(
+        default=3, description="how often a request is sent in one run"
+    )
+    wait: Seconds = Field(
+        default=10.0, description="pause before the second attempt; it doubles each time"
+    )
+    longest_wait: Seconds = Field(default=300.0, description="the longest such pause")
+    outage: Seconds = Field(
+        default=3600.0,
+        description="how long an archive that was reached may be down before the run ends",
+    )
+
+
+class Anonymization(Section):
+    """How images are anonymized before they are stored."""
+
+    enabled: bool = Field(default=False, description="true: store anonymized images only")
+    script: FilePath | None = Field(default=None, description="anonymizer script of RSNA CTP")
+    lookup_table: FilePath | None = Field(default=None, description="lookup table of the script")
+
+    @model_validator(mode="after")
+    def _has_script(self) -> "Anonymization":
+        if self.enabled and self.script is None:
+            raise wrong("is enabled but has no script", "Name the anonymizer script under script")
+        return self
+
+
+class Output(Section):
+    """Where the images and the results go."""
+
+    directory: FilePath = Field(description="folder of the images and the results")
+    directory_structure: Templates = Field(
+        default=("PatientID", "StudyInstanceUID", "SeriesInstanceUID"),
+        description="folders below it, one element each",
+    )
+    filename: Template = Field(
+        default="SOPInstanceUID", description="element that names a file; `.dcm` is added"
+    )
+    database_file: FilePath | None = Field(
+        default=None,
+        description="CSV of results, in `directory` if relative; `library.csv` for a C-FIND and "
+        "`database.csv` otherwise if not given",
+    )
+    library_file: FilePath | None = Field(
+        default=None, description="another name for `database_file`"
+    )
+    decompress: bool = Field(default=False, description="true: store as Explicit VR Little Endian")
+
+    @model_validator(mode="after")
+    def _has_one_results_file(self) -> "Output":
+        if self.database_file and self.library_file and self.database_file != self.library_file:
+            raise wrong(
+                "has a database_file and a library_file that differ",
+                "Keep one of them: they are two names for the CSV of results",
+            )
+        return self
+
+    @property
+    def results(self) -> Path | None:
+        """The CSV of results; None when neither key is given."""
+        named = self.database_file or self.library_file
+        return self.directory / named if named else None
+
+
+class State(Section):
+    """Where a run keeps what it must not forget."""
+
+    directory: FilePath | None = Field(
+        default=None,
+        description="ledger, spool, log; if not given `.pydicombatch` in `output.directory`, or "
+        "`<output.directory>.identified` beside it when images are anonymized",
+    )
+
+
+class Config(Section):
+    """The whole file."""
+
+    project: Annotated[str, TEXT] = Field(default="", description="a name for this extraction")
+    pacs: Pacs = Field(description="the archive")
+    local: Local = Field(description="our own application entity")
+    request: RequestSection = Field(description="what is asked for")
+    retry: Retry = Field(default=Retry(), description="what happens after a failure")
+    schedule: Schedule = Field(default=Schedule(), description="when requests may be sent")
+    anonymization: Anonymization = Field(
+        default=Anonymization(), description="how images are anonymized"
+    )
+    output: Output = Field(description="where everything goes")
+    state: State = Field(default=State(), description="where a run keeps its state")
+
+    @property
+    def results(self) -> Path:
+        """The CSV of results."""
+        default = "library.csv" if self.request.type is RequestType.FIND else "database.csv"
+        return self.output.results or self.output.directory / default
+
+    @property
+    def state_directory(self) -> Path:
+        """Where the state lies; outside the tree that is delivered when images are anonymized."""
+        if self.state.directory is not None:
+            return self.state.directory
+        if not self.anonymization.enabled:
+            return self.output.directory / ".pydicombatch"
+        folder = self.output.directory.absolute()
+        return folder.with_name(f"{folder.name}.identified")

@@ -1,0 +1,1 @@
+"""The durable state of an extraction: one SQLite file, written by one process."""

@@ -1,0 +1,106 @@
+"""What the engine writes: runs, requests, attempts, instances; each call is one durable commit."""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from pydicombatch.core.attribution import Expectation
+from pydicombatch.core.model import Identifiers, Known, Match, Quarantined, Request, Stored
+from pydicombatch.core.records import Result
+from pydicombatch.ledger import writes
+from pydicombatch.ledger.database import Database
+from pydicombatch.ledger.queries import Queries
+from pydicombatch.ledger.states import Selection
+
+
+class Ledger(Queries):
+    """The durable state of one extraction; safe to call from every thread.
+
+    Raises
+    ------
+    FatalError
+        From the constructor and every call: if the file cannot be used, or the disk is full.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._database = Database(path)
+        super().__init__(self._database.run)
+
+    def begin_run(self, pid: int, now: datetime) -> int:
+        """Record the start of a run and return its number."""
+        return self._database.run(lambda db: writes.begin_run(db, pid, now))
+
+    def end_run(self, run: int, exit_code: int, now: datetime) -> None:
+        """Record how a run ended."""
+        sql = "UPDATE run SET ended = ?, exit_code = ? WHERE id = ?"
+        self._database.run(lambda db: db.execute(sql, (now.isoformat(), exit_code, run)))
+
+    def set_digests(self, digests: dict[str, str]) -> None:
+        """Remember what decides the result from now on."""
+        rows = list(digests.items())
+
+        def replace(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM digest")
+            db.executemany("INSERT INTO digest VALUES (?, ?)", rows)
+
+        self._database.run(replace)
+
+    def set_meta(self, name: str, value: object) -> None:
+        """Remember a small value under a name."""
+        sql = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
+        self._database.run(lambda db: db.execute(sql, (name, json.dumps(value))))
+
+    def load(self, requests: Iterable[Request]) -> None:
+        """Make the requests of today's batch file the current ones.
+
+        Known requests keep what became of them; those that left the file keep it too, and are
+        not carried out any more. Any error of the iterable leaves the ledger as it was.
+        """
+        self._database.run(lambda db: writes.load(db, requests))
+
+    def select(self, run: int, selection: Selection) -> int:
+        """Make the requests of a selection pending for this run; return how many they are."""
+        return self._database.run(lambda db: writes.select(db, run, selection))
+
+    def start_attempt(
+        self, run: int, request: int, now: datetime, expectation: Expectation | None = None
+    ) -> int:
+        """Record that a request leaves now, and what it asks for; return the attempt's number."""
+        return self._database.run(
+            lambda db: writes.start_attempt(db, run, request, now, expectation)
+        )
+
+    def record(
+        self, stored: Sequence[Stored], quarantined: Sequence[Quarantined], now: datetime
+    ) -> None:
+        """Record what became of arrivals, all or none."""
+        self._database.run(lambda db: writes.record(db, stored, quarantined, now))
+
+    def interrupt(self, attempt: int, now: datetime, reason: str) -> None:
+        """Record that an attempt came to nothing; its request stays pending."""
+        sql = "UPDATE attempt SET ended = ?, reason = ? WHERE id = ?"
+        self._database.run(lambda db: db.execute(sql, (now.isoformat(), reason, attempt)))
+
+    def stage(self, request: int, attempt: int, first: int, matches: Sequence[Match]) -> None:
+        """Put matches of a query that still runs aside, numbered from `first`."""
+        self._database.run(lambda db: writes.stage(db, request, attempt, first, matches))
+
+    def finish(self, request: int, attempt: int, result: Result, now: datetime) -> None:
+        """Record the outcome of a request; the matches staged by this attempt are its own."""
+        self._database.run(lambda db: writes.finish(db, request, attempt, result, now))
+
+    def known(self, sop_instance_uid: str) -> Known | None:
+        """Return what is stored under a SOP Instance UID."""
+        sql = "SELECT path, sha256 FROM instance WHERE sop_instance_uid = ?"
+        row = self._database.run(lambda db: db.execute(sql, (sop_instance_uid,)).fetchone())
+        return Known(row[0], row[1].hex()) if row else None
+
+    def retained(self, instance: Identifiers) -> tuple[int, ...]:
+        """Return the requests, sent at any time, all of whose keys name this instance."""
+        return self._database.run(lambda db: writes.retained(db, instance))
+
+    def close(self) -> None:
+        """Finish what is queued and close the file."""
+        self._database.close()

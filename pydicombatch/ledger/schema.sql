@@ -1,0 +1,126 @@
+-- The ledger: row of the batch file -> request -> attempts -> instances.
+-- Times are UTC in ISO 8601; sizes are bytes; keys and cells are JSON arrays.
+
+CREATE TABLE meta (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE run (
+    id INTEGER PRIMARY KEY,
+    started TEXT NOT NULL,
+    ended TEXT,
+    exit_code INTEGER,
+    pid INTEGER NOT NULL
+);
+
+-- What decides the result; a change of it is refused unless the operator accepts it.
+CREATE TABLE digest (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE request (
+    id INTEGER PRIMARY KEY,
+    identity TEXT NOT NULL UNIQUE,
+    line INTEGER,                      -- first line of today's batch file; NULL: no longer in it
+    keys TEXT NOT NULL,
+    carried TEXT NOT NULL,
+    run INTEGER,                       -- the run that was last asked to carry it out
+    outcome TEXT,                      -- NULL: pending
+    status INTEGER,
+    expected INTEGER,                  -- NULL: the archive did not say
+    stored INTEGER NOT NULL DEFAULT 0,
+    failed INTEGER NOT NULL DEFAULT 0,
+    quarantined INTEGER NOT NULL DEFAULT 0,
+    matches INTEGER NOT NULL DEFAULT 0,
+    bytes INTEGER NOT NULL DEFAULT 0,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    seconds REAL,
+    reason TEXT NOT NULL DEFAULT '',
+    remedy TEXT NOT NULL DEFAULT '',
+    comment TEXT NOT NULL DEFAULT '',
+    attempt INTEGER,                   -- the attempt that decided last; NULL: none ever did
+    answered TEXT,                     -- the keys at that time: the order of the matches' cells
+    finished INTEGER UNIQUE,           -- running number in the order of finishing
+    finished_at TEXT
+);
+CREATE INDEX request_line ON request (line) WHERE line IS NOT NULL;
+
+-- Every line of today's batch file; equal lines share a request.
+CREATE TABLE batch (
+    line INTEGER PRIMARY KEY,
+    request INTEGER NOT NULL REFERENCES request (id)
+);
+
+CREATE TABLE attempt (
+    id INTEGER PRIMARY KEY,
+    request INTEGER NOT NULL REFERENCES request (id),
+    run INTEGER NOT NULL REFERENCES run (id),
+    message_id INTEGER,
+    started TEXT NOT NULL,
+    ended TEXT,
+    status INTEGER,
+    completed INTEGER,
+    failed INTEGER,
+    received INTEGER,
+    reason TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX attempt_request ON attempt (request);
+
+-- What requests that were sent have asked for: a late arrival is known by it.
+CREATE TABLE asked (
+    keyword TEXT NOT NULL,
+    value TEXT NOT NULL,
+    request INTEGER NOT NULL REFERENCES request (id),
+    keywords INTEGER NOT NULL,         -- how many keywords that request names
+    PRIMARY KEY (value, keyword, request)
+) WITHOUT ROWID;
+
+CREATE TABLE instance (
+    id INTEGER PRIMARY KEY,
+    sop_instance_uid TEXT NOT NULL UNIQUE,
+    path TEXT NOT NULL,                -- may repeat: a user moved the first file away
+    size INTEGER NOT NULL,
+    sha256 BLOB NOT NULL,
+    collided INTEGER NOT NULL DEFAULT 0,
+    stored_at TEXT NOT NULL
+);
+
+CREATE INDEX instance_path ON instance (path);
+
+-- Sums over all instances, kept as they come: counting ten million rows takes too long.
+CREATE TABLE total (
+    instances INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    collisions INTEGER NOT NULL
+);
+INSERT INTO total VALUES (0, 0, 0);
+
+CREATE TABLE request_instance (
+    request INTEGER NOT NULL REFERENCES request (id),
+    instance INTEGER NOT NULL REFERENCES instance (id),
+    PRIMARY KEY (request, instance)
+) WITHOUT ROWID;
+
+CREATE TABLE quarantine (
+    file TEXT PRIMARY KEY,
+    sop_instance_uid TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    put_at TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE quarantine_request (
+    request INTEGER NOT NULL REFERENCES request (id),
+    file TEXT NOT NULL REFERENCES quarantine (file),
+    PRIMARY KEY (request, file)
+) WITHOUT ROWID;
+
+-- Matches are put here while they come in; they count once their attempt has decided.
+CREATE TABLE match (
+    request INTEGER NOT NULL REFERENCES request (id),
+    attempt INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    cells TEXT NOT NULL,               -- in the order of request.answered
+    PRIMARY KEY (request, attempt, number)
+) WITHOUT ROWID;

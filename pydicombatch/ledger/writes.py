@@ -1,0 +1,268 @@
+"""The statements behind the ledger, each inside a transaction of its caller."""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from hashlib import sha256
+
+from pydicombatch.core.attribution import ATTRIBUTABLE, Expectation
+from pydicombatch.core.model import (
+    Answer,
+    Identifiers,
+    Match,
+    Outcome,
+    Quarantined,
+    Request,
+    Stored,
+    Tally,
+)
+from pydicombatch.core.records import Result
+from pydicombatch.ledger.states import Selection, outcomes
+
+UPSERT_REQUEST = """
+INSERT INTO request (identity, line, keys, carried) VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT (identity) DO UPDATE SET
+    line = coalesce(line, excluded.line),
+    keys = iif(line IS NULL, excluded.keys, keys),
+    carried = iif(line IS NULL, excluded.carried, carried)
+RETURNING id
+"""
+INSERT_INSTANCE = """
+INSERT INTO instance (path, size, sha256, collided, stored_at, sop_instance_uid)
+VALUES (?, ?, ?, ?, ?, ?) RETURNING id
+"""
+UPDATE_INSTANCE = """
+UPDATE instance SET path = ?, size = ?, sha256 = ?, collided = ?, stored_at = ?
+WHERE sop_instance_uid = ?
+"""
+ADD_TO_TOTAL = """
+UPDATE total SET
+    instances = instances + ?, bytes = bytes + ?, collisions = collisions + ?
+"""
+RECOUNT = """
+UPDATE request SET
+    stored = (SELECT count(*) FROM request_instance WHERE request = ?1),
+    bytes = (SELECT coalesce(sum(size), 0) FROM request_instance
+             JOIN instance ON instance.id = instance WHERE request = ?1),
+    quarantined = (
+        SELECT count(DISTINCT sop_instance_uid)
+        FROM quarantine_request JOIN quarantine USING (file) WHERE request = ?1
+        AND sop_instance_uid NOT IN (SELECT sop_instance_uid FROM instance)  -- came well later
+    )
+WHERE id = ?1
+"""
+FINISH = """
+UPDATE request SET
+    outcome = ?, status = ?, expected = ?, failed = ?, matches = ?,
+    attempt = ?, answered = keys, seconds = ?, reason = ?, remedy = ?, comment = ?, finished_at = ?,
+    finished = (SELECT coalesce(max(finished), 0) + 1 FROM request)
+WHERE id = ?
+"""
+AGAIN = "SELECT 1 FROM request WHERE line IS NOT NULL AND outcome IN ({}) LIMIT 1"
+SELECT = """
+UPDATE request SET run = ?, outcome = NULL, finished = NULL
+WHERE line IS NOT NULL AND ({})
+"""
+# What failed before and was asked for again, but not decided, has failed before all the same.
+UNTRIED, TRIED = "outcome IS NULL AND attempt IS NULL", "outcome IS NULL AND attempt IS NOT NULL"
+STALE = "INSERT OR REPLACE INTO meta VALUES ('results_stale', 'true')"
+CORRECT = """
+UPDATE request SET outcome = 'complete', reason = '', remedy = ''
+WHERE id = :request AND quarantined = 0 AND (
+    (outcome IN ('partial', 'failed') AND expected > 0 AND stored >= expected)
+    OR (outcome = 'empty' AND stored > 0)
+)
+"""
+END_ATTEMPT = """
+UPDATE attempt SET ended = ?, status = ?, completed = ?, failed = ?, received = ?, reason = ?
+WHERE id = ?
+"""
+RETAINED = """
+WITH named (keyword, value) AS (VALUES {})
+SELECT request FROM named CROSS JOIN asked USING (keyword, value)  -- CROSS: in this order
+GROUP BY request HAVING count(DISTINCT keyword) = max(keywords)
+ORDER BY request
+"""
+
+
+def begin_run(db: sqlite3.Connection, pid: int, now: datetime) -> int:
+    """Insert a run and return its number."""
+    sql = "INSERT INTO run (started, pid) VALUES (?, ?) RETURNING id"
+    return int(db.execute(sql, (now.isoformat(), pid)).fetchone()[0])
+
+
+def load(db: sqlite3.Connection, requests: Iterable[Request]) -> None:
+    """Make these requests the current batch."""
+    digest = sha256()
+    db.execute("DELETE FROM batch")
+    db.execute("UPDATE request SET line = NULL WHERE line IS NOT NULL")
+    for request in requests:
+        keys = json.dumps([[key.path, key.value] for key in request.keys])
+        carried = json.dumps(request.carried)
+        values = (request.identity, request.row, keys, carried)
+        number = db.execute(UPSERT_REQUEST, values).fetchone()[0]
+        db.execute("INSERT INTO batch VALUES (?, ?)", (request.row, number))
+        digest.update(f"{request.row} {request.identity}{carried}".encode())
+    changed = "UPDATE meta SET value = ?1 WHERE name = 'batch' AND value <> ?1"
+    if db.execute(changed, (json.dumps(digest.hexdigest()),)).rowcount:
+        db.execute(STALE)  # its rows stand in another order now
+    else:
+        sql = "INSERT OR IGNORE INTO meta VALUES ('batch', ?)"
+        db.execute(sql, (json.dumps(digest.hexdigest()),))
+
+
+def select(db: sqlite3.Connection, run: int, selection: Selection) -> int:
+    """Mark the requests of a selection; what failed before becomes pending again."""
+    again = outcomes(selection)
+    if again and db.execute(AGAIN.format(", ".join("?" * len(again))), again).fetchone():
+        db.execute(STALE)  # their rows are taken out until they have finished once more
+    terms = [UNTRIED] if selection is not Selection.ONLY_FAILED else []
+    if again:
+        terms.append(TRIED)
+        terms.append(f"outcome IN ({', '.join('?' * len(again))})")
+    return db.execute(SELECT.format(" OR ".join(terms)), (run, *again)).rowcount
+
+
+def start_attempt(
+    db: sqlite3.Connection, run: int, request: int, now: datetime, expectation: Expectation | None
+) -> int:
+    """Insert an attempt and the keys by which its instances are known."""
+    db.execute("UPDATE request SET attempts = attempts + 1 WHERE id = ?", (request,))
+    if expectation:
+        rows = [
+            (keyword, value, request, len(expectation.keys))
+            for keyword, values in expectation.keys
+            for value in sorted(values)
+        ]
+        db.executemany("INSERT OR REPLACE INTO asked VALUES (?, ?, ?, ?)", rows)
+    sql = "INSERT INTO attempt (request, run, message_id, started) VALUES (?, ?, ?, ?) RETURNING id"
+    message_id = expectation.message_id if expectation else None
+    return int(db.execute(sql, (request, run, message_id, now.isoformat())).fetchone()[0])
+
+
+def record(
+    db: sqlite3.Connection,
+    stored: Sequence[Stored],
+    quarantined: Sequence[Quarantined],
+    now: datetime,
+) -> None:
+    """Insert instances and link them to their requests; late ones correct a finished request."""
+    touched: set[int] = set()
+    for one in stored:
+        number = _instance(db, one, now)
+        links = [(request, number) for request in one.arrival.requests]
+        db.executemany("INSERT OR IGNORE INTO request_instance VALUES (?, ?)", links)
+        touched.update(one.arrival.requests)
+        if one.aside:
+            reason = "The archive sent this instance again with other content"
+            _quarantine(db, (), one.aside, one.arrival.identifiers, reason, now)
+    for each in quarantined:
+        arrival = each.arrival
+        _quarantine(db, arrival.requests, each.file, arrival.identifiers, each.reason, now)
+        touched.update(arrival.requests)
+    for request in sorted(touched):
+        _correct(db, request)
+
+
+def _instance(db: sqlite3.Connection, one: Stored, now: datetime) -> int:
+    uid = one.arrival.identifiers.sop_instance_uid
+    sql = "SELECT id, size, collided FROM instance WHERE sop_instance_uid = ?"
+    found = db.execute(sql, (uid,)).fetchone()
+    if found and one.duplicate:
+        return int(found[0])
+    digest = bytes.fromhex(one.sha256)
+    values = (one.path, one.size, digest, one.collided, now.isoformat(), uid)
+    if found:  # it was moved away and has come again
+        db.execute(UPDATE_INSTANCE, values)
+        db.execute(ADD_TO_TOTAL, (0, one.size - found[1], one.collided - found[2]))
+        return int(found[0])
+    db.execute(ADD_TO_TOTAL, (1, one.size, one.collided))
+    return int(db.execute(INSERT_INSTANCE, values).fetchone()[0])
+
+
+def _quarantine(
+    db: sqlite3.Connection,
+    requests: Sequence[int],
+    file: str,
+    instance: Identifiers,
+    reason: str,
+    now: datetime,
+) -> None:
+    sql = "INSERT OR REPLACE INTO quarantine VALUES (?, ?, ?, ?)"
+    db.execute(sql, (file, instance.sop_instance_uid, reason, now.isoformat()))
+    links = [(request, file) for request in requests]
+    db.executemany("INSERT OR IGNORE INTO quarantine_request VALUES (?, ?)", links)
+
+
+def stage(
+    db: sqlite3.Connection, request: int, attempt: int, first: int, matches: Sequence[Match]
+) -> None:
+    """Put matches aside until their attempt has decided."""
+    rows = (
+        (request, attempt, number, json.dumps([text for _, text in match.values]))
+        for number, match in enumerate(matches, first)
+    )
+    db.executemany("INSERT INTO match VALUES (?, ?, ?, ?)", rows)
+
+
+def _correct(db: sqlite3.Connection, request: int) -> None:
+    """Let an instance that came after the verdict count: what was partial may be complete now."""
+    finished = db.execute("SELECT outcome FROM request WHERE id = ?", (request,)).fetchone()
+    if not finished or finished[0] is None:
+        return  # its verdict is still to come
+    recount(db, request)
+    db.execute(CORRECT, {"request": request})
+    db.execute(STALE)  # the row in the results file is written again
+
+
+def recount(db: sqlite3.Connection, request: int) -> None:
+    """Count what is stored and quarantined for a request."""
+    db.execute(RECOUNT, (request,))
+
+
+def finish(
+    db: sqlite3.Connection, request: int, attempt: int, result: Result, now: datetime
+) -> None:
+    """Write the outcome of a request; from now on the matches of this attempt count."""
+    answer = result.answer
+    status, tally = _response(answer)
+    ended = (now.isoformat(), status, tally.sent, tally.failed, result.received, result.reason)
+    db.execute(END_ATTEMPT, (*ended, attempt))
+    others = "DELETE FROM match WHERE request = ? AND (attempt <> ? OR number >= ?)"
+    db.execute(others, (request, attempt, result.matches))
+    values = (
+        result.outcome,
+        status,
+        result.expected,
+        result.failed,
+        result.matches,
+        attempt,
+        result.seconds,
+        result.reason,
+        result.remedy,
+        answer.comment if answer else "",
+        now.isoformat(),
+        request,
+    )
+    db.execute(FINISH, values)
+    recount(db, request)
+    if result.outcome is not Outcome.EMPTY:
+        db.execute(CORRECT, {"request": request})  # some came after they had been counted
+
+
+def _response(answer: Answer | None) -> tuple[int | None, Tally]:
+    return (answer.status, answer.tally) if answer else (None, Tally())
+
+
+def retained(db: sqlite3.Connection, instance: Identifiers) -> tuple[int, ...]:
+    """Find the requests all of whose keys name this instance."""
+    pairs = [
+        (keyword, value)
+        for keyword, attribute in ATTRIBUTABLE.items()
+        if (value := getattr(instance, attribute))
+    ]
+    if not pairs:
+        return ()
+    sql = RETAINED.format(", ".join(["(?, ?)"] * len(pairs)))
+    return tuple(row[0] for row in db.execute(sql, [text for pair in pairs for text in pair]))

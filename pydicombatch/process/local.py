@@ -1,0 +1,197 @@
+"""The processor in this process: spool file, decompression, layout, commit, digest."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from errno import errorcode
+from hashlib import file_digest
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Protocol
+
+from pydicom import dcmread
+
+from pydicombatch.core import elements, grammar
+from pydicombatch.core.errors import FatalError
+from pydicombatch.core.log import EventLog
+from pydicombatch.core.model import Arrival, Identifiers, Known, Quarantined, Stored
+from pydicombatch.process.decompress import FAULTS, KeptError, decompress, inflated, is_plain, quiet
+
+UNREADABLE = "The instance cannot be read"
+HEADER_AT_MOST = 16 << 20  # bytes of a deflated data set in which a value of the path is looked for
+IDENTIFYING = {
+    "SOPClassUID": "sop_class_uid",
+    "SOPInstanceUID": "sop_instance_uid",
+    "StudyInstanceUID": "study_instance_uid",
+    "SeriesInstanceUID": "series_instance_uid",
+    "PatientID": "patient_id",
+    "AccessionNumber": "accession_number",
+}
+
+log = EventLog(__name__)
+
+
+class Landing(Protocol):
+    """Where an instance lies now."""
+
+    @property
+    def path(self) -> str:
+        """Below the output directory, with forward slashes."""
+
+    @property
+    def collided(self) -> bool:
+        """Whether the plain path has another SOP Instance UID."""
+
+
+class Committer(Protocol):
+    """The output directory; see `store.commit.Store`."""
+
+    def scratch(self) -> Path:
+        """Return the path of a new file on the file system of the output."""
+
+    def size(self, path: str) -> int | None:
+        """Return the bytes of a stored file; None when it is not there."""
+
+    def commit(self, source: Path, target: PurePosixPath, sop_instance_uid: str) -> Landing:
+        """Put a durable file at its final path."""
+
+
+class Planner(Protocol):
+    """The templates of the output; see `store.layout.Layout`."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Elements whose values are needed."""
+
+    def plan(self, values: Mapping[str, str]) -> PurePosixPath:
+        """Return where an instance with these values lands."""
+
+
+class Spooled(Protocol):
+    """Where arrivals lie; see `receive.spool.Spool`."""
+
+    def path(self, name: PurePath) -> Path:
+        """Return where a file of the spool is."""
+
+    def discard(self, name: PurePath) -> None:
+        """Remove a file of the spool."""
+
+
+class Keeper(Protocol):
+    """The quarantine; see `store.quarantine.Quarantine`."""
+
+    def put(self, source: Path, name: str) -> str:
+        """Keep a file, durably, and return its name."""
+
+
+class UnusableError(Exception):
+    """The instance cannot be placed; the text is a sentence without any value."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalProcessor:
+    """Takes arrivals from the spool to the output directory; safe in several threads."""
+
+    spool: Spooled
+    store: Committer
+    layout: Planner
+    quarantine: Keeper
+    decompress: bool = False
+
+    def process(self, arrival: Arrival, known: Known | None) -> Stored | Quarantined:
+        """Decompress if asked to, store, and say what lies where.
+
+        Parameters
+        ----------
+        arrival
+            Its file lies in the spool, and stays there.
+        known
+            What the ledger holds under the same SOP Instance UID.
+
+        Raises
+        ------
+        FatalError
+            If the spool cannot be read, or output or quarantine are full, read-only or gone.
+        """
+        source = self.spool.path(arrival.file)
+        try:
+            target = self.layout.plan(self._values(source, arrival))
+            with self._final_bytes(source, arrival) as final:
+                return self._land(arrival, final, target, known)
+        except UnusableError as exc:
+            name = self.quarantine.put(source, arrival.file.name)
+            return Quarantined(arrival, name, str(exc))
+        except OSError as exc:
+            symbol = errorcode.get(exc.errno or 0, type(exc).__name__)
+            raise FatalError(
+                f"An instance in the spool cannot be processed ({symbol})",
+                "Check the disks of state.directory and output.directory, then run again",
+            ) from exc
+
+    def discard(self, arrival: Arrival) -> None:
+        """Remove the spool file; called once the ledger holds what became of it."""
+        self.spool.discard(arrival.file)
+
+    def _values(self, source: Path, arrival: Arrival) -> dict[str, str]:
+        if not arrival.identifiers.sop_instance_uid:
+            raise UnusableError(UNREADABLE)
+        values = _identifying(arrival.identifiers)
+        missing = [path for path in self.layout.paths if path not in values]
+        if missing:
+            quiet()
+            tags = [grammar.steps(path)[0].tag for path in missing]
+            try:
+                plain, _ = inflated(source, HEADER_AT_MOST)
+                dataset = dcmread(plain, specific_tags=tags, stop_before_pixels=True)
+                values.update((path, elements.read(dataset, path)) for path in missing)
+            except FAULTS as exc:
+                raise UnusableError(UNREADABLE) from exc
+        return values
+
+    @contextmanager
+    def _final_bytes(self, source: Path, arrival: Arrival) -> Iterator[Path]:
+        """Give the file that is to be stored; a decompressed one only as long as needed."""
+        if not self.decompress or is_plain(arrival.transfer_syntax_uid):
+            yield source
+            return
+        scratch = self.store.scratch()
+        try:
+            yield self._decompressed(source, scratch)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+    def _decompressed(self, source: Path, scratch: Path) -> Path:
+        try:
+            decompress(source, scratch)
+        except KeptError as exc:
+            log.warning("decompress.kept", reason=str(exc))
+            return source
+        return scratch
+
+    def _land(
+        self, arrival: Arrival, final: Path, target: PurePosixPath, known: Known | None
+    ) -> Stored:
+        digest = _sha256(final)
+        if known is not None:
+            size = self.store.size(known.path)
+            if size is not None:
+                return self._again(arrival, final, digest, known, size)
+        landing = self.store.commit(final, target, arrival.identifiers.sop_instance_uid)
+        size = final.stat().st_size
+        return Stored(arrival, landing.path, size, digest, collided=landing.collided)
+
+    def _again(self, arrival: Arrival, final: Path, digest: str, known: Known, size: int) -> Stored:
+        same = digest == known.sha256
+        aside = "" if same else self.quarantine.put(final, arrival.file.name)
+        return Stored(arrival, known.path, size, known.sha256, duplicate=True, aside=aside)
+
+
+def _identifying(found: Identifiers) -> dict[str, str]:
+    return {keyword: getattr(found, name) for keyword, name in IDENTIFYING.items()}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        return file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,180 @@
+"""From the spool to the final path: bounded queues between receiving, processing and the ledger."""
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from pydicombatch.core.clock import Clock
+from pydicombatch.core.errors import FatalError, PydicombatchError
+from pydicombatch.core.log import EventLog
+from pydicombatch.core.model import Arrival, Known, Quarantined, Stored
+from pydicombatch.core.ports import Processor
+from pydicombatch.runner.accounts import Accounts
+from pydicombatch.runner.events import Event, InstanceStored
+
+log = EventLog(__name__)
+WAITING = 64  # arrivals between the receiver and the workers; then the receiver answers later
+TOGETHER = 128  # results that share a commit
+
+
+class InstanceLedger(Protocol):
+    """What the intake needs of the ledger."""
+
+    def known(self, sop_instance_uid: str) -> Known | None:
+        """Return what is stored under a SOP Instance UID."""
+
+    def record(
+        self, stored: Sequence[Stored], quarantined: Sequence[Quarantined], now: datetime
+    ) -> None:
+        """Record what became of arrivals, all or none."""
+
+
+class Intake:
+    """Takes arrivals through the processor into the ledger; one SOP Instance UID at a time.
+
+    Parameters
+    ----------
+    processor, ledger, accounts, clock
+        Where instances go, where that is recorded, who waits for it, and the time.
+    workers
+        Threads that process.
+    on_event
+        Hears of every stored instance.
+    on_fatal
+        Called once when nothing more can be stored; what is unprocessed stays in the spool.
+    """
+
+    def __init__(
+        self,
+        processor: Processor,
+        ledger: InstanceLedger,
+        accounts: Accounts,
+        clock: Clock,
+        workers: int,
+        on_event: Callable[[Event], None],
+        on_fatal: Callable[[FatalError], None],
+    ) -> None:
+        self._processor = processor
+        self._ledger = ledger
+        self._accounts = accounts
+        self._clock = clock
+        self._on_event = on_event
+        self._on_fatal = on_fatal
+        self._broken = False
+        self._breaking = threading.Lock()
+        self._arrivals: queue.Queue[Arrival | None] = queue.Queue(WAITING)
+        self._results: queue.Queue[Stored | Quarantined | None] = queue.Queue(WAITING)
+        self._busy: set[str] = set()
+        self._free = threading.Condition()
+        self._workers = [
+            threading.Thread(target=self._work, name=f"worker-{n}", daemon=True)
+            for n in range(1, workers + 1)
+        ]
+        self._committer = threading.Thread(target=self._commit, name="committer", daemon=True)
+        for thread in (*self._workers, self._committer):
+            thread.start()
+
+    def announce(self, arrival: Arrival) -> None:
+        """Take an arrival on; blocks while the workers are behind, so that the peer waits."""
+        self._accounts.arrived(arrival.requests)
+        self._arrivals.put(arrival)
+
+    def close(self) -> None:
+        """Process what was announced, then end the threads."""
+        for _ in self._workers:
+            self._arrivals.put(None)
+        for thread in self._workers:
+            thread.join()
+        self._results.put(None)
+        self._committer.join()
+
+    def _work(self) -> None:
+        while (arrival := self._arrivals.get()) is not None:
+            if self._broken:
+                continue  # it stays in the spool for the next run
+            uid = arrival.identifiers.sop_instance_uid
+            self._enter(uid)
+            try:
+                self._results.put(self._processor.process(arrival, self._ledger.known(uid)))
+            except Exception as exc:  # noqa: BLE001 - a worker must neither die nor hang the run
+                self._leave(uid)
+                self._fail(exc)
+
+    def _commit(self) -> None:
+        going = True
+        while going:
+            batch, going = _drain(self._results, TOGETHER)
+            if not batch:
+                continue
+            stored = [one for one in batch if isinstance(one, Stored)]
+            quarantined = [one for one in batch if isinstance(one, Quarantined)]
+            try:
+                self._ledger.record(stored, quarantined, self._clock.now())
+                for one in batch:
+                    self._processor.discard(one.arrival)
+                self._tell(stored, quarantined)
+            except Exception as exc:  # noqa: BLE001 - what is not recorded stays in the spool
+                self._fail(exc)
+            for one in batch:
+                self._leave(one.arrival.identifiers.sop_instance_uid)
+
+    def _tell(self, stored: Sequence[Stored], quarantined: Sequence[Quarantined]) -> None:
+        for one in stored:
+            self._accounts.stored(one.arrival.requests)
+            if not one.duplicate:
+                self._on_event(InstanceStored(one.size))
+        for each in quarantined:
+            log.warning("instance.quarantined", reason=each.reason)
+            self._accounts.quarantined(each.arrival.requests)
+
+    def _fail(self, exc: Exception) -> None:
+        with self._breaking:
+            if self._broken:
+                return
+            self._broken = True
+        log.error("intake.stopped", error=type(exc).__name__)
+        try:
+            self._on_fatal(as_fatal(exc))  # first, so that what waits is judged as broken off
+        finally:
+            self._accounts.give_up()
+
+    def _enter(self, uid: str) -> None:
+        with self._free:
+            self._free.wait_for(lambda: uid not in self._busy)
+            self._busy.add(uid)
+
+    def _leave(self, uid: str) -> None:
+        with self._free:
+            self._busy.discard(uid)
+            self._free.notify_all()
+
+
+def as_fatal(exc: BaseException) -> FatalError:
+    """Make an error that stops the run of any other, without its text: it may hold a value."""
+    if isinstance(exc, FatalError):
+        return exc
+    if isinstance(exc, PydicombatchError):
+        return FatalError(exc.problem, exc.remedy)
+    return FatalError(
+        f"The program failed unexpectedly ({type(exc).__name__})",
+        "Start it again, it goes on where it was; report this if it happens again",
+    )
+
+
+def _drain(
+    source: queue.Queue[Stored | Quarantined | None], most: int
+) -> tuple[list[Stored | Quarantined], bool]:
+    """Take what is there, waiting for one at least; False at the end mark."""
+    found: list[Stored | Quarantined] = []
+    item = source.get()
+    while item is not None:
+        found.append(item)
+        if len(found) == most:
+            return found, True
+        try:
+            item = source.get_nowait()
+        except queue.Empty:
+            return found, True
+    return found, False

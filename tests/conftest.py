@@ -1,0 +1,58 @@
+"""Fixtures for real servers, and the switch between quick and full-size soak tests."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.support.dcmqrscp import DcmqrscpServer
+from tests.support.orthanc import OrthancServer
+
+OrthancFactory = Callable[..., OrthancServer]
+DcmqrscpFactory = Callable[..., DcmqrscpServer]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--full`."""
+    parser.addoption(
+        "--full", action="store_true", help="run soak tests in full size (default: quick)"
+    )
+
+
+@pytest.fixture(scope="session")
+def full(request: pytest.FixtureRequest) -> bool:
+    """Whether soak tests run in full size."""
+    return bool(request.config.getoption("--full"))
+
+
+@pytest.fixture(scope="module")
+def start_orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancFactory]:
+    """Start Orthancs that live as long as the test module: `start_orthanc(modalities, …)`."""
+    with ExitStack() as stack:
+
+        def start(*arguments: object, **named: object) -> OrthancServer:
+            directory = tmp_path_factory.mktemp("orthanc")
+            return stack.enter_context(_orthanc(directory, *arguments, **named))
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def start_dcmqrscp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DcmqrscpFactory]:
+    """Start dcmqrscps that live as long as the test module: `start_dcmqrscp(modalities, …)`."""
+    with ExitStack() as stack:
+
+        def start(*arguments: object, **named: object) -> DcmqrscpServer:
+            directory = tmp_path_factory.mktemp("dcmqrscp")
+            return stack.enter_context(_dcmqrscp(directory, *arguments, **named))
+
+        yield start
+
+
+def _orthanc(directory: Path, *arguments: object, **named: object) -> OrthancServer:
+    return OrthancServer(directory, *arguments, **named)  # type: ignore[arg-type]
+
+
+def _dcmqrscp(directory: Path, *arguments: object, **named: object) -> DcmqrscpServer:
+    return DcmqrscpServer(directory, *arguments, **named)  # type: ignore[arg-type]

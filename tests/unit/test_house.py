@@ -1,0 +1,69 @@
+"""Rules of the house that no linter knows."""
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MODULES = sorted((ROOT / "pydicombatch").rglob("*.py"))
+LONGEST = 300  # lines
+# Split, so that this file does not find itself
+MACHINE = re.compile(r"(?<![\w.])/(?:wor" r"k|tm" r"p|ho" r"me/\w+|ro" r"ot)/\w")
+REGISTRY = re.compile(r"(?:pypi|pythonhosted|debian)\.or" r"g", re.IGNORECASE)
+
+
+def name(file: Path) -> str:
+    return file.relative_to(ROOT).as_posix()
+
+
+def own_files() -> list[Path]:
+    """Every file that is or would be in the repository; in a plain copy, all of the usual ones."""
+    listing = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "-z", "-co", "--exclude-standard"],
+        capture_output=True,
+        text=True,
+    )
+    if listing.returncode == 0:
+        files = [ROOT / one for one in listing.stdout.split("\0") if one]
+    else:
+        kept = ("pydicombatch", "tests", "benchmarks", "bin", "config")
+        files = [file for folder in kept for file in (ROOT / folder).rglob("*")]
+    return sorted(file for file in files if file.is_file())
+
+
+def text_of(file: Path) -> str:
+    return file.read_bytes().decode("utf-8", errors="ignore")
+
+
+@pytest.mark.parametrize("module", MODULES, ids=name)
+def test_a_module_fits_in_the_head(module: Path) -> None:
+    assert len(text_of(module).splitlines()) <= LONGEST
+
+
+@pytest.mark.parametrize("module", MODULES, ids=name)
+def test_a_module_says_what_it_is_for(module: Path) -> None:
+    assert ast.get_docstring(ast.parse(text_of(module)))
+
+
+@pytest.mark.parametrize("module", MODULES, ids=name)
+def test_a_folder_with_modules_is_a_package(module: Path) -> None:
+    assert (module.parent / "__init__.py").is_file()
+
+
+@pytest.mark.parametrize("forbidden", [MACHINE, REGISTRY], ids=["machine path", "registry host"])
+def test_no_file_names_a_place_of_the_machine_it_was_written_on(
+    forbidden: re.Pattern[str],
+) -> None:
+    guilty = {
+        f"{name(file)}: {found[0]}"
+        for file in own_files()
+        if (found := forbidden.search(text_of(file)))
+    }
+    assert guilty == set()
+
+
+def test_the_modules_are_found() -> None:
+    assert len(MODULES) > 10
