@@ -227,3 +227,16 @@ def test_few_descriptors_mean_few_peers_not_a_crash(tmp_path: Path) -> None:
     engine.wait()
     engine.stdin.close()
     engine.stdout.close()
+
+
+def test_what_lay_in_the_spool_before_is_left_to_those_who_recover_it(tmp_path: Path) -> None:
+    with receiver(tmp_path / "s", process=True) as first, associated(first) as peer:
+        assert peer.store(raw.data_set()) == 0
+        first.wait(1)
+    with receiver(tmp_path / "s", process=True) as heard:
+        os.kill(process_of(heard).pid, signal.SIGKILL)
+        until(lambda: process_of(heard).restarts == 1)
+        with associated(heard) as peer:
+            assert peer.store(raw.data_set()) == 0
+        names = [arrival.file.name for arrival in heard.wait(1)]
+    assert names == ["run-1-00000002.dcm"]

@@ -25,6 +25,10 @@ class Custody:
         self._announced: set[str] = set()
         self._prune_at = _PRUNE
 
+    def begin(self) -> None:
+        """Leave what lies there before the receiver starts to those who recover the spool."""
+        self._announced |= {path.name for path in self._directory.iterdir()}
+
     def note(self, arrival: Arrival) -> None:
         """Remember that an arrival was announced."""
         self._announced.add(arrival.file.name)

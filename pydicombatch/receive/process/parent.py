@@ -77,6 +77,7 @@ class ProcessReceiver:
         ConfigError
             If the port cannot be bound.
         """
+        self._custody.begin()
         lines = self._open()
         self._threads = [
             threading.Thread(target=target, args=args, name=name, daemon=True)
