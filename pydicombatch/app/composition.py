@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from random import random
 
@@ -12,7 +13,7 @@ from pydicombatch.backends.dimse.peer import Peer, Timeouts, Tls
 from pydicombatch.config.models import Config, PacsTls
 from pydicombatch.core.clock import Clock
 from pydicombatch.core.log import EventLog
-from pydicombatch.core.model import RequestType
+from pydicombatch.core.model import Identifiers, RequestType
 from pydicombatch.core.ports import Archive, Processor, Receiver
 from pydicombatch.core.records import Pending
 from pydicombatch.ledger.ledger import Ledger
@@ -199,10 +200,15 @@ class Run:
             local.bind,
             self._spool,
             str(self._task.number),
-            self._task.ledger.retained,
+            self._retained,
+            originator=local.calling_title,
             accept_unsolicited=local.accept.unsolicited,
             rate=rate,
         )
+
+    def _retained(self, instance: Identifiers) -> tuple[int, ...]:
+        late = timedelta(seconds=self._task.config.local.accept.late)
+        return self._task.ledger.retained(instance, self._task.clock.now() - late)
 
     def _make_processor(self) -> Processor:
         config = self._task.config

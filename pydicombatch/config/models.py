@@ -10,6 +10,7 @@ from pydicombatch.config.section import Section
 from pydicombatch.config.types import (
     AeTitle,
     Charset,
+    Duration,
     Element,
     FilePath,
     Host,
@@ -90,6 +91,10 @@ class Accept(Section):
 
     unsolicited: bool = Field(
         default=False, description="true: keep instances too that no request asked for"
+    )
+    late: Duration = Field(
+        default=86400.0,
+        description="how long after a request was sent its instances are still taken, as `24h`",
     )
 
 

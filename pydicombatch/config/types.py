@@ -1,5 +1,6 @@
 """The kinds of values a setting can have: what is accepted, and what is said when it is not."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -18,6 +19,8 @@ from pydicombatch.core.elements import (
     parse_path,
     vr,
 )
+
+SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,15 @@ def _zone(text: str) -> str:
     return name
 
 
+def _duration(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)", value.strip().lower())
+    if found is None:
+        raise wrong("is not a duration", "Write it as 24h, 90m or 3600s")
+    return float(found[1]) * SECONDS[found[2]]
+
+
 def _date(value: object) -> object:
     try:
         return date.fromisoformat(value.strip()) if isinstance(value, str) else value
@@ -133,6 +145,9 @@ Rate = Annotated[float, Field(gt=0, allow_inf_nan=False), Kind("number above 0")
 FilePath = Annotated[Path, AfterValidator(_path), Kind("path")]
 Charset = Annotated[str, AfterValidator(_charset), Kind("character set")]
 Element = Annotated[str, AfterValidator(_element), Kind("element")]
+Duration = Annotated[
+    float, BeforeValidator(_duration), Field(ge=0, allow_inf_nan=False), Kind("duration")
+]
 Template = Annotated[str, AfterValidator(_template), Kind("element")]
 Templates = Annotated[
     tuple[Template, ...], BeforeValidator(listed("/")), Kind("elements separated by /")

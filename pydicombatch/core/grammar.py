@@ -13,6 +13,7 @@ from pydicombatch.core.errors import Finding, PydicombatchError
 MOST_ITEMS = 100  # of a sequence in an identifier; one is the rule (PS3.4 C.2.2.2.6)
 
 _STEP = re.compile(r"\s*([^\[\]]*?)\s*(?:\[\s*([0-9]+|\*)\s*\])?\s*")
+_DELIMITERS = frozenset(",;\t")
 _PAIR = re.compile(r"\(?\s*([0-9A-Fa-f]{4})\s*,\s*([0-9A-Fa-f]{4})\s*\)?|([0-9A-Fa-f]{8})")
 
 
@@ -102,7 +103,9 @@ def _lowered() -> dict[str, str]:
 
 def _nearest(name: str) -> str:
     keywords = _lowered()
-    close = get_close_matches(name[:64].lower().replace(" ", ""), keywords, n=3, cutoff=0.7)
+    # a header that is read with the wrong delimiter resembles nothing, and the search is slow
+    sought = "" if set(name) & _DELIMITERS else name[:64].lower().replace(" ", "")
+    close = get_close_matches(sought, keywords, n=3, cutoff=0.7) if sought else []
     if not close:
         return "Write a keyword of the DICOM dictionary, or a tag such as (0008,0020)"
     return f"Did you mean {' or '.join(keywords[one] for one in close)}"

@@ -15,6 +15,7 @@ T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], Any]
 VERSION = 1
 MOST_TOGETHER = 256  # operations that share one commit
+CACHE = 16_384  # KiB at most: identities and UIDs hit their index anywhere, 2 MiB are too few
 
 
 class Database:
@@ -143,6 +144,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
         raise sqlite3.OperationalError("no write-ahead log on this file system")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA secure_delete=ON")
+    connection.execute(f"PRAGMA cache_size=-{CACHE}")
     version = _version(connection)
     if version > VERSION:
         raise FatalError(

@@ -97,9 +97,10 @@ class Ledger(Queries):
         row = self._database.run(lambda db: db.execute(sql, (sop_instance_uid,)).fetchone())
         return Known(row[0], row[1].hex()) if row else None
 
-    def retained(self, instance: Identifiers) -> tuple[int, ...]:
-        """Return the requests, sent at any time, all of whose keys name this instance."""
-        return self._database.run(lambda db: writes.retained(db, instance))
+    def retained(self, instance: Identifiers, since: datetime | None = None) -> tuple[int, ...]:
+        """Return the requests, sent since then (None: ever), all of whose keys name this."""
+        moment = "" if since is None else since.isoformat()
+        return self._database.run(lambda db: writes.retained(db, instance, moment))
 
     def close(self) -> None:
         """Finish what is queued and close the file."""

@@ -74,6 +74,7 @@ CREATE TABLE asked (
     value TEXT NOT NULL,
     request INTEGER NOT NULL REFERENCES request (id),
     keywords INTEGER NOT NULL,         -- how many keywords that request names
+    at TEXT NOT NULL,                  -- when it was sent last
     PRIMARY KEY (value, keyword, request)
 ) WITHOUT ROWID;
 

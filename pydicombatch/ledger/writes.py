@@ -81,6 +81,7 @@ WHERE id = ?
 RETAINED = """
 WITH named (keyword, value) AS (VALUES {})
 SELECT request FROM named CROSS JOIN asked USING (keyword, value)  -- CROSS: in this order
+WHERE at >= ?
 GROUP BY request HAVING count(DISTINCT keyword) = max(keywords)
 ORDER BY request
 """
@@ -131,11 +132,11 @@ def start_attempt(
     db.execute("UPDATE request SET attempts = attempts + 1 WHERE id = ?", (request,))
     if expectation:
         rows = [
-            (keyword, value, request, len(expectation.keys))
+            (keyword, value, request, len(expectation.keys), now.isoformat())
             for keyword, values in expectation.keys
             for value in sorted(values)
         ]
-        db.executemany("INSERT OR REPLACE INTO asked VALUES (?, ?, ?, ?)", rows)
+        db.executemany("INSERT OR REPLACE INTO asked VALUES (?, ?, ?, ?, ?)", rows)
     sql = "INSERT INTO attempt (request, run, message_id, started) VALUES (?, ?, ?, ?) RETURNING id"
     message_id = expectation.message_id if expectation else None
     return int(db.execute(sql, (request, run, message_id, now.isoformat())).fetchone()[0])
@@ -255,8 +256,8 @@ def _response(answer: Answer | None) -> tuple[int | None, Tally]:
     return (answer.status, answer.tally) if answer else (None, Tally())
 
 
-def retained(db: sqlite3.Connection, instance: Identifiers) -> tuple[int, ...]:
-    """Find the requests all of whose keys name this instance."""
+def retained(db: sqlite3.Connection, instance: Identifiers, since: str) -> tuple[int, ...]:
+    """Find the requests, sent since then, all of whose keys name this instance."""
     pairs = [
         (keyword, value)
         for keyword, attribute in ATTRIBUTABLE.items()
@@ -265,4 +266,5 @@ def retained(db: sqlite3.Connection, instance: Identifiers) -> tuple[int, ...]:
     if not pairs:
         return ()
     sql = RETAINED.format(", ".join(["(?, ?)"] * len(pairs)))
-    return tuple(row[0] for row in db.execute(sql, [text for pair in pairs for text in pair]))
+    values = [text for pair in pairs for text in pair]
+    return tuple(row[0] for row in db.execute(sql, [*values, since]))

@@ -127,6 +127,12 @@ class LocalProcessor:
                 f"An instance in the spool cannot be processed ({symbol})",
                 "Check the disks of state.directory and output.directory, then run again",
             ) from exc
+        except (FatalError, MemoryError):
+            raise
+        except Exception as exc:  # noqa: BLE001 - one odd instance must not end every run
+            log.warning("process.failed", error=type(exc).__name__)
+            name = self.quarantine.put(source, arrival.file.name)
+            return Quarantined(arrival, name, f"It could not be processed ({type(exc).__name__})")
 
     def discard(self, arrival: Arrival) -> None:
         """Remove the spool file; called once the ledger holds what became of it."""

@@ -52,6 +52,8 @@ class StorageScp:
         Identity of this run, part of the names in the spool.
     retained
         Ledger ids of requests sent earlier that name this instance.
+    originator
+        The title under which our C-MOVE requests go out; `aet` if not given.
     accept_unsolicited
         Whether to keep what no request names.
     rate
@@ -69,12 +71,14 @@ class StorageScp:
         run: str,
         retained: Callable[[Identifiers], tuple[int, ...]],
         *,
+        originator: str = "",
         accept_unsolicited: bool = False,
         rate: ByteRate | None = None,
         maximum_associations: int = 200,
     ) -> None:
         self.port = port
         self._aet = aet
+        self._originator = originator or aet
         self._bind = bind
         self._spool = spool
         self._run = run
@@ -198,7 +202,8 @@ class StorageScp:
 
     def _requests(self, instance: Identifiers, origin: Origin) -> tuple[int, ...]:
         outstanding = self._outstanding  # a tuple that is replaced, never changed
-        return attribute(instance, origin, self._aet, outstanding) or self._retained(instance)
+        named = attribute(instance, origin, self._originator, outstanding)
+        return named or self._retained(instance)
 
     def _keep(self, header: Header, data: memoryview, requests: tuple[int, ...]) -> int:
         found = header.identifiers

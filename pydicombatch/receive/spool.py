@@ -49,6 +49,7 @@ class Spool:
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.directory.chmod(0o700)
+            sync_directory(self.directory.parent)  # or a power cut takes the spool as a whole
             for part in self.directory.glob("*" + PART):
                 part.unlink(missing_ok=True)
             counts = (int(found["count"]) for _, found in self._complete())

@@ -22,6 +22,7 @@ from pydicombatch.runner.work import Task, Work
 log = EventLog(__name__)
 LOOK = 0.2  # seconds between two looks at the threads
 ASIDE = 1.0  # seconds between two looks whether anything is left to do
+UNSENT = 20  # times that a request may find the archive gone although its association was open
 ABORT = 10.0  # seconds that a cancelled operation gets before its association is dropped
 
 
@@ -205,7 +206,7 @@ class Engine:
             self._carry_out(archive, task)
         finally:
             self._busy.remove(archive)
-        self._clock.wait(self._stop, self._settings.throttle_time)
+        self._rest(self._settings.throttle_time)
         return True
 
     def _is_served_later(self, admitted: Admission) -> bool:
@@ -215,10 +216,15 @@ class Engine:
             return False
         settings, refusals = self._settings, max(1, self._gate.refusals)
         seconds = wait(refusals, settings.wait, settings.longest_wait, random())  # noqa: S311
-        end = self._clock.monotonic() + seconds
-        while self._clock.monotonic() < end and not self._work.is_over:
-            self._clock.wait(self._stop, ASIDE)
+        self._rest(seconds)
         return True
+
+    def _rest(self, seconds: float) -> None:
+        """Send nothing for so long, but do not hold up the end of the run."""
+        end = self._clock.monotonic() + seconds
+        while (left := end - self._clock.monotonic()) > 0 and not self._work.is_over:
+            if self._clock.wait(self._stop, min(ASIDE, left)):
+                return
 
     def _carry_out(self, archive: Archive, task: Task) -> None:
         begun = self._clock.monotonic()
@@ -226,14 +232,16 @@ class Engine:
         try:
             attempt, judgement = execute(self._around, archive, task.request)
         except Unreachable as exc:
-            self._work.put_back(task)
+            self._work.put_back(replace(task, unsent=task.unsent + 1))
+            if task.unsent >= UNSENT:
+                raise FatalError(exc.problem, exc.remedy) from exc
             self._gate.tripped(exc)
             return
         except BaseException:
             self._work.put_back(task)
             raise
         seconds = self._clock.monotonic() - begun
-        self._settle(task, attempt, replace_seconds(judgement, seconds))
+        self._settle(task, attempt, judgement.took(seconds))
 
     def _settle(self, task: Task, attempt: int, judgement: Judgement) -> None:
         result = judgement.result
@@ -289,8 +297,3 @@ class Engine:
                 eta,
             )
         )
-
-
-def replace_seconds(judgement: Judgement, seconds: float) -> Judgement:
-    """Add to a judgement how long its attempt took."""
-    return replace(judgement, result=replace(judgement.result, seconds=seconds))

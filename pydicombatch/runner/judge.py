@@ -21,6 +21,10 @@ class Judgement:
     again: bool = False
     stop: bool = False  # every other request would fail the same way
 
+    def took(self, seconds: float) -> "Judgement":
+        """Add how long the attempt took."""
+        return replace(self, result=replace(self.result, seconds=seconds))
+
 
 def failure(error: PydicombatchError, received: int = 0, *, again: bool) -> Judgement:
     """Judge an attempt that brought no final response."""

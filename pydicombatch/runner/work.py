@@ -19,6 +19,7 @@ class Task:
 
     request: Pending
     attempt: int = 1
+    unsent: int = 0  # how often the archive went away between its association and this request
 
 
 class Work:

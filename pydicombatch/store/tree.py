@@ -31,8 +31,15 @@ REMEDIES = {
 }
 
 
-def create(directory: Path) -> None:
-    """Create a directory, and what is missing above it, for its owner alone.
+def create(directory: Path, what: str = "output.directory") -> None:
+    """Create a directory, and what is missing above it, for its owner alone; durably.
+
+    Parameters
+    ----------
+    directory
+        Nothing happens when it is there.
+    what
+        What an error calls it.
 
     Raises
     ------
@@ -42,7 +49,7 @@ def create(directory: Path) -> None:
     try:
         make_private(directory)
     except OSError as exc:
-        raise fatal(exc, "output.directory") from exc
+        raise fatal(exc, what) from exc
 
 
 def fatal(exc: OSError, what: str) -> FatalError:
@@ -136,12 +143,25 @@ def sync(handle: int) -> None:
 
 
 def make_private(directory: Path) -> None:
-    """Create a directory and its parents with mode 0700, whatever the umask."""
+    """Create a directory and its parents with mode 0700, whatever the umask; durably."""
     missing = [one for one in (directory, *directory.parents) if not one.exists()]
     for one in reversed(missing):
         one.mkdir(mode=0o700, exist_ok=True)
         with suppress(OSError):  # some network and FAT file systems know no modes
             one.chmod(0o700)
+        _sync_parent(one)
+
+
+def _sync_parent(directory: Path) -> None:
+    """Make a directory's own name durable: all that is durable in it would be lost without."""
+    try:
+        handle = os.open(directory.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:
+        return  # one may be allowed to make a name where one may not list the names
+    try:
+        sync(handle)
+    finally:
+        os.close(handle)
 
 
 def is_file(handle: int, name: str) -> bool:
