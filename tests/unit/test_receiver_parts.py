@@ -45,14 +45,13 @@ def test_the_desk_decides_as_attribution_does_over_all_expectations(
         known[one.request] = one
     for request in settled:
         desk.settle(request)
-        if request in known:
-            known[request] = Expectation(request, 0, known[request].keys)
+        known.pop(request, None)
     asked = origin if origin.originator_message_id else Origin("A", "127.0.0.1", None, None)
     outstanding = [known[number] for number in sorted(known)]
     assert desk.decide(instance, origin) == attribute(instance, asked, "OURS", outstanding)
 
 
-def test_a_settled_request_keeps_its_instances_but_not_its_message_id() -> None:
+def test_a_settled_request_is_forgotten_and_the_others_are_not() -> None:
     desk = Desk("OURS")
     desk.expect(Expectation(1, 9, (("PatientID", frozenset({"P"})),)))
     desk.expect(Expectation(2, 8, ()))
@@ -62,7 +61,9 @@ def test_a_settled_request_keeps_its_instances_but_not_its_message_id() -> None:
     desk.settle(2)
     desk.settle(1)
     assert desk.decide(stranger, origin) == ()
-    assert desk.decide(own, Origin("A", "x")) == (1,)
+    assert desk.decide(own, Origin("A", "x")) == ()
+    desk.expect(Expectation(3, 7, (("PatientID", frozenset({"P"})),)))
+    assert desk.decide(own, Origin("A", "x")) == (3,)
 
 
 LIMITS = Limits(connections=16, connections_per_address=8)

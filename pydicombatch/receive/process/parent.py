@@ -113,12 +113,14 @@ class ProcessReceiver:
                 )
 
     def settle(self, request: int) -> None:
-        """Forget the message id of this request; its instances stay welcome by their UIDs."""
+        """Forget this request; its late instances are welcome as long as the ledger says so."""
         with self._changed:
-            known = self._expectations.get(request)
-            if known is not None:
-                self._expectations[request] = replace(known, message_id=0)
+            self._expectations.pop(request, None)
         self._send({"settle": request})
+
+    def is_full(self) -> bool:
+        """Tell whether instances are refused because the disk of the spool is too full."""
+        return self.full
 
     def refused(self) -> int:
         """Return how many instances nobody asked for were refused so far."""

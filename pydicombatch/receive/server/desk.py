@@ -39,10 +39,8 @@ class Desk:
             self._by_value.setdefault(place, {})[number] = expectation
 
     def settle(self, request: int) -> None:
-        """Forget the message id of a request; its instances stay welcome by their UIDs."""
-        found = self._by_request.get(request)
-        if found is not None:
-            self.expect(Expectation(request, _NO_MESSAGE, found.keys))
+        """Forget a request; its late instances are found in the ledger, however many it holds."""
+        self._forget(request)
 
     def decide(self, instance: Identifiers, origin: Origin) -> tuple[int, ...]:
         """Return the requests that an instance belongs to, by number; none: unsolicited."""

@@ -12,7 +12,7 @@ from pydicombatch.core.log import EventLog
 from pydicombatch.receive.server.admission import Admission, Meter, admission, deadline
 from pydicombatch.receive.server.connection import Connection
 from pydicombatch.receive.server.intake import Intake
-from pydicombatch.receive.server.settings import MEGABYTE, Settings
+from pydicombatch.receive.server.settings import Settings
 from pydicombatch.receive.upperlayer.negotiation import LOCAL_LIMIT_EXCEEDED, Policy
 from pydicombatch.receive.upperlayer.pdu import encode_reject
 
@@ -55,7 +55,7 @@ class Loop:
         self._watched: dict[Connection, int] = {}
         self._per_address: Counter[str] = Counter()
         self._lingering: deque[tuple[float, socket.socket]] = deque()
-        self._meter = Meter(settings.megabytes_per_second * MEGABYTE)
+        self._meter = Meter(settings.megabytes_per_second * 1e6)
         self._posted: deque[Callable[[], None]] = deque()
         self._waker, self._wake = socket.socketpair()
         self._waker.settimeout(0)

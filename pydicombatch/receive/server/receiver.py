@@ -68,6 +68,10 @@ class ThreadReceiver:
             service = self._service
             service.post(lambda: service.settle(request))
 
+    def is_full(self) -> bool:
+        """Tell whether instances are refused because the disk of the spool is too full."""
+        return self.full
+
     def refused(self) -> int:
         """Return how many instances nobody asked for were refused so far."""
         return self._service.refused() if self._service is not None else 0

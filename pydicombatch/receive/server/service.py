@@ -33,7 +33,7 @@ class Service:
         tls = server_context(settings.tls) if settings.tls else None
         listener = listen(settings.port, settings.bind)
         self.port = int(listener.getsockname()[1])
-        self._desk = Desk(settings.aet)
+        self._desk = Desk(settings.originator or settings.aet)
         self._loop = Loop(listener, settings, tls)
         self._directory = SpoolDirectory(settings.spool, settings.run)
         self._refused: Callable[[], int] = lambda: 0

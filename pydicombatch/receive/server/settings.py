@@ -51,6 +51,7 @@ class Settings:
     spool: str  # directory, on the file system that keeps the promise
     run: str  # identity of the run, in the name of every spool file
     bind: str = ""  # address; empty: all interfaces
+    originator: str = ""  # title our C-MOVE requests go out under; empty: `aet`
     calling_aets: tuple[str, ...] = ()  # empty: whoever calls
     addresses: tuple[str, ...] = ()  # addresses or networks that may connect; empty: all
     unsolicited: bool = False  # whether instances that nothing asked for are kept

@@ -3,9 +3,8 @@
 import ssl
 
 from pydicombatch.core.errors import ConfigError
+from pydicombatch.core.tls import restrict
 from pydicombatch.receive.server.settings import TlsFiles
-
-_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 
 def server_context(files: TlsFiles) -> ssl.SSLContext:
@@ -17,9 +16,7 @@ def server_context(files: TlsFiles) -> ssl.SSLContext:
         If a file cannot be read, or key and certificate do not belong together.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(_CIPHERS)
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    restrict(context)
     try:
         context.load_cert_chain(files.cert, files.key, password=_no_password)
         if files.ca:
