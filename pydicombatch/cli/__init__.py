@@ -67,7 +67,7 @@ class Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="`pydicombatch CONFIG` is short for `pydicombatch run CONFIG`. Exit codes: 0 complete, "
     "1 some requests failed, 2 configuration wrong, 3 fatal error, 4 window ended, 5 held by "
-    "another run, 130 and 143 interrupted.",
+    "another run, 129, 130 and 143 interrupted by SIGHUP, Ctrl-C and SIGTERM.",
 )
 @click.version_option(__version__, message="%(version)s")
 def commands() -> None:

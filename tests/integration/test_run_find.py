@@ -7,10 +7,11 @@ from pydicom.dataset import Dataset
 
 from pydicombatch import Extraction
 from tests.conftest import OrthancFactory
-from tests.support.extraction import Job, header_of
+from tests.support.extraction import Job
 from tests.support.instances import Spec, dataset, specs, to_bytes
 from tests.support.orthanc import OrthancServer
 from tests.support.ports import free_port
+from tests.support.written import header_of
 
 PATIENTS = 3
 NAMES = {1: "Müller^Jürgen", 2: "Ångström^Éloïse", 3: "Synthetic^Patient"}
