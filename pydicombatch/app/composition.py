@@ -1,28 +1,24 @@
 """Makes the objects of one run from a configuration and lets them work."""
 
 import threading
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from random import random
 
-from pydicombatch.backends.dimse.archive import DimseArchive
-from pydicombatch.backends.dimse.peer import Peer, Timeouts, Tls
-from pydicombatch.config.models import Config, PacsTls
+from pydicombatch.app.parts import connect, receiver_settings, results, schedule, stores_here
+from pydicombatch.config.models import Config
 from pydicombatch.core.clock import Clock
 from pydicombatch.core.log import EventLog
-from pydicombatch.core.model import Identifiers, RequestType
-from pydicombatch.core.ports import Archive, Processor, Receiver
+from pydicombatch.core.model import Identifiers
+from pydicombatch.core.ports import Processor, Receiver
 from pydicombatch.core.records import Pending
 from pydicombatch.ledger.ledger import Ledger
 from pydicombatch.plan.requests import Plan
 from pydicombatch.process.local import LocalProcessor
-from pydicombatch.receive.scp import StorageScp
+from pydicombatch.receive.process.parent import ProcessReceiver
 from pydicombatch.receive.spool import Spool
-from pydicombatch.report.results import ResultsFile
-from pydicombatch.report.rows import header, of_query, of_request
 from pydicombatch.runner.accounts import Accounts
 from pydicombatch.runner.breaker import Breaker
 from pydicombatch.runner.engine import Engine, Settings
@@ -33,10 +29,9 @@ from pydicombatch.runner.intake import Intake
 from pydicombatch.runner.message_ids import MessageIds
 from pydicombatch.runner.pace import Pace
 from pydicombatch.runner.projector import Projector
-from pydicombatch.runner.schedule import Schedule, Window
 from pydicombatch.runner.summary import Summary
 from pydicombatch.runner.tally import RunTally
-from pydicombatch.runner.throttle import ByteRate, RequestRate
+from pydicombatch.runner.throttle import RequestRate
 from pydicombatch.runner.work import Work
 from pydicombatch.store.commit import Store
 from pydicombatch.store.layout import Layout
@@ -44,68 +39,6 @@ from pydicombatch.store.quarantine import Quarantine
 
 log = EventLog(__name__)
 WORKERS = 2  # threads that store
-MEGABYTE = 1_000_000
-
-
-def stores_here(config: Config) -> bool:
-    """Whether instances come to our own storage SCP."""
-    request = config.request
-    ours = request.destination is None or request.destination == config.local.aet
-    return request.type is RequestType.MOVE and ours
-
-
-def never() -> float:
-    """Say that no instance was pushed to us yet."""
-    return float("-inf")
-
-
-def schedule(config: Config) -> Schedule:
-    """Make the windows; none when the schedule is not enabled."""
-    section = config.schedule
-    windows = tuple(Window(*span) for span in section.spans) if section.enabled else ()
-    return Schedule(windows, section.timezone, frozenset(section.excepted))
-
-
-def connect(config: Config, last_arrival: Callable[[], float] = never) -> Archive:
-    """Make a session with the archive; it opens its association when it is first used.
-
-    `last_arrival` tells when an instance was pushed to us last, in monotonic seconds: an archive
-    that sends instances is not silent.
-    """
-    pacs, waits = config.pacs, config.pacs.timeouts
-    peer = Peer(
-        pacs.hostname,
-        pacs.port,
-        pacs.aet,
-        config.local.calling_title,
-        pacs.charset or "ISO_IR 192",
-        Timeouts(waits.connect, waits.association, waits.response),
-        _tls(pacs.tls),
-    )
-    return DimseArchive(peer, config.request.model, config.request.type, last_arrival)
-
-
-def _tls(section: PacsTls | None) -> Tls | None:
-    if section is None:
-        return None
-    ca, cert, key = (
-        "" if path is None else str(path) for path in (section.ca, section.cert, section.key)
-    )
-    return Tls(ca, cert, key, section.verify)
-
-
-def results(config: Config, plan: Plan, ledger: Ledger) -> ResultsFile:
-    """Make the CSV of results with the columns of the plan."""
-    kind = config.request.type
-    names = header(kind, plan.columns, plan.carried)
-    if kind is RequestType.FIND:
-        return ResultsFile(
-            config.results,
-            names,
-            lambda entry: of_query(names, entry, ledger.matches(entry)),
-            ledger,
-        )
-    return ResultsFile(config.results, names, lambda entry: [of_request(names, entry)], ledger)
 
 
 @dataclass(frozen=True)
@@ -191,20 +124,9 @@ class Run:
             self._tally(Listening(self._task.config.local.port))
 
     def _make_receiver(self) -> Receiver:
-        local, limits = self._task.config.local, self._task.config.request.limits
-        megabytes = limits.megabytes_per_second
-        rate = ByteRate(megabytes * MEGABYTE, self._task.clock, self._stop) if megabytes else None
-        return StorageScp(
-            local.aet,
-            local.port,
-            local.bind,
-            self._spool,
-            str(self._task.number),
-            self._retained,
-            originator=local.calling_title,
-            accept_unsolicited=local.accept.unsolicited,
-            rate=rate,
-        )
+        task = self._task
+        settings = receiver_settings(task.config, self._spool.directory, task.number)
+        return ProcessReceiver(settings, self._retained)
 
     def _retained(self, instance: Identifiers) -> tuple[int, ...]:
         late = timedelta(seconds=self._task.config.local.accept.late)
@@ -252,6 +174,8 @@ class Run:
             clock,
             self._stop,
             self._tally,
+            is_full=self._receiver.is_full if self._receiver else lambda: False,
+            patience=retry.outage,
             ends_with_window=task.ends_with_window,
         )
         settings = Settings(

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from pydicombatch.app.composition import Run, Task, connect, stores_here
+from pydicombatch.app.composition import Run, Task
+from pydicombatch.app.parts import connect, stores_here
 from pydicombatch.config.digest import digests
 from pydicombatch.config.load import load
 from pydicombatch.config.models import Config

@@ -106,13 +106,14 @@ def _without_effect(config: Config, tree: Tree) -> list[Finding]:
 
 
 def _missing_files(loaded: Loaded) -> list[Finding]:
-    section, tls = loaded.config.anonymization, loaded.config.pacs.tls
+    section = loaded.config.anonymization
     named: dict[str, Path | None] = {}
     if section.enabled:
         named["anonymization.script"] = section.script
         named["anonymization.lookup_table"] = section.lookup_table
-    if tls is not None:
-        named |= {f"pacs.tls.{key}": getattr(tls, key) for key in ("ca", "cert", "key")}
+    for side, tls in (("pacs", loaded.config.pacs.tls), ("local", loaded.config.local.tls)):
+        if tls is not None:
+            named |= {f"{side}.tls.{key}": getattr(tls, key) for key in ("ca", "cert", "key")}
     return [
         Finding(
             f"{key} names a file that does not exist: {path}",
