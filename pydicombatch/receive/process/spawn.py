@@ -62,6 +62,8 @@ def spawn(settings: Settings) -> Spawned:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own code
             [sys.executable, "-c", _CODE, json.dumps(sys.path), str(theirs.fileno())],
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,  # a traceback may hold values; it has the log for words
             pass_fds=(theirs.fileno(),),
         )
     spawned = Spawned(process, ours, wire.Lines(), [])
