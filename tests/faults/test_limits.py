@@ -109,10 +109,10 @@ def test_f39_a_memory_limit_ends_a_run_with_a_message_at_worst(
 def test_f32_a_call_that_fails_once_costs_an_attempt_or_the_run_but_no_instance(
     scene: Scene, undisturbed: Result, tmp_path: Path, call: str, full: bool
 ) -> None:
-    where = "*/out/*" if call in {"mkdir", "create"} else "*.dcm*"
-    for name, number in product(("ENOSPC", "EIO", "EDQUOT"), (1, 3, 9)) if full else [("EIO", 3)]:
+    where = {"fsync": "*/spool*", "write": "*/spool*", "link": "*.dcm", "rename": "*"}
+    for name, number in product(("ENOSPC", "EIO", "EDQUOT"), (1, 3, 9)) if full else [("EIO", 2)]:
         job = scene.job(tmp_path / f"{name}-{number}", retry={"attempts": 3, "wait": 0.1})
-        fail = f"{call}:{getattr(errno, name)}:{number}:1:{where}"
+        fail = f"{call}:{getattr(errno, name)}:{number}:1:{where.get(call, '*/out/*')}"
         shim = Shim(job.folder / "disk", job.folder, fail=fail)
         ended_by_itself(run_under(shim, job))
         assert shim.chosen() >= number, "nothing failed"
