@@ -96,5 +96,8 @@ class Processor(Protocol):
             If the output directory is full, read-only or gone.
         """
 
+    def wish(self, arrival: Arrival) -> str:
+        """Return the name that an arrival would like to have, "" when that is not known yet."""
+
     def discard(self, arrival: Arrival) -> None:
         """Remove the spool file; called once the ledger holds what became of it."""

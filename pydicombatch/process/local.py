@@ -134,6 +134,11 @@ class LocalProcessor:
             name = self.quarantine.put(source, arrival.file.name)
             return Quarantined(arrival, name, f"It could not be processed ({type(exc).__name__})")
 
+    def wish(self, arrival: Arrival) -> str:
+        """Return the plain path of an arrival; in one case, as some file systems know but one."""
+        values = self._values(self.spool.path(arrival.file), arrival)
+        return str(self.layout.plan(values)).casefold()
+
     def discard(self, arrival: Arrival) -> None:
         """Remove the spool file; called once the ledger holds what became of it."""
         self.spool.discard(arrival.file)

@@ -174,7 +174,7 @@ class Gate:
             since = self._full_since = now if self._full_since is None else self._full_since
         if now - since >= self._patience:
             raise FatalError(
-                "The disk of the state directory has stayed too full for more instances",
+                "The disk of the state directory is full and has stayed so",
                 "Make space, or lower state.least_free, and start again; nothing is lost",
             )
         self._say(FULL)

@@ -4,6 +4,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from pathlib import PurePath
 from typing import Protocol
 
 from pydicombatch.core.clock import Clock
@@ -33,6 +34,9 @@ class InstanceLedger(Protocol):
 
 class Intake:
     """Takes arrivals through the processor into the ledger; one SOP Instance UID at a time.
+
+    Arrivals with a wish for the same name are stored in the order in which they came, so that
+    the same one gets the plain name every time.
 
     Parameters
     ----------
@@ -66,7 +70,8 @@ class Intake:
         self._breaking = threading.Lock()
         self._arrivals: queue.Queue[Arrival | None] = queue.Queue(WAITING)
         self._results: queue.Queue[Stored | Quarantined | None] = queue.Queue(WAITING)
-        self._busy: set[str] = set()
+        self._line: dict[PurePath, frozenset[str]] = {}  # what is under way, and what it claims
+        self._taking = threading.Lock()
         self._free = threading.Condition()
         self._workers = [
             threading.Thread(target=self._work, name=f"worker-{n}", daemon=True)
@@ -91,16 +96,33 @@ class Intake:
         self._committer.join()
 
     def _work(self) -> None:
-        while (arrival := self._arrivals.get()) is not None:
+        while (arrival := self._next()) is not None:
             if self._broken:
+                self._leave(arrival)
                 continue  # it stays in the spool for the next run
-            uid = arrival.identifiers.sop_instance_uid
-            self._enter(uid)
             try:
-                self._results.put(self._processor.process(arrival, self._ledger.known(uid)))
+                self._wait_turn(arrival)
+                known = self._ledger.known(arrival.identifiers.sop_instance_uid)
+                self._results.put(self._processor.process(arrival, known))
             except Exception as exc:  # noqa: BLE001 - a worker must neither die nor hang the run
-                self._leave(uid)
+                self._leave(arrival)
                 self._fail(exc)
+
+    def _next(self) -> Arrival | None:
+        """Take the next arrival and its place in the line; both in the order of arrival."""
+        with self._taking:
+            arrival = self._arrivals.get()
+            if arrival is not None:
+                claims = (arrival.identifiers.sop_instance_uid, self._wish(arrival))
+                with self._free:
+                    self._line[arrival.file] = frozenset(filter(None, claims))
+            return arrival
+
+    def _wish(self, arrival: Arrival) -> str:
+        try:
+            return self._processor.wish(arrival)
+        except Exception:  # noqa: BLE001 - `process` meets it again and says what it is
+            return ""
 
     def _commit(self) -> None:
         going = True
@@ -118,7 +140,7 @@ class Intake:
             except Exception as exc:  # noqa: BLE001 - what is not recorded stays in the spool
                 self._fail(exc)
             for one in batch:
-                self._leave(one.arrival.identifiers.sop_instance_uid)
+                self._leave(one.arrival)
 
     def _tell(self, stored: Sequence[Stored], quarantined: Sequence[Quarantined]) -> None:
         for one in stored:
@@ -140,14 +162,23 @@ class Intake:
         finally:
             self._accounts.give_up()
 
-    def _enter(self, uid: str) -> None:
+    def _wait_turn(self, arrival: Arrival) -> None:
+        """Wait for earlier arrivals of the same instance, or with a wish for the same name."""
         with self._free:
-            self._free.wait_for(lambda: uid not in self._busy)
-            self._busy.add(uid)
+            self._free.wait_for(lambda: self._is_first(arrival))
 
-    def _leave(self, uid: str) -> None:
+    def _is_first(self, arrival: Arrival) -> bool:
+        mine = self._line[arrival.file]
+        for file, claims in self._line.items():  # in the order of arrival
+            if file == arrival.file:
+                return True
+            if claims & mine:
+                return False
+        return True
+
+    def _leave(self, arrival: Arrival) -> None:
         with self._free:
-            self._busy.discard(uid)
+            self._line.pop(arrival.file, None)
             self._free.notify_all()
 
 

@@ -21,9 +21,12 @@ from tests.support.scene import Result, Scene, modality, result
 from tests.support.written import data_set_of
 
 FATAL = 3
+SOME_FAILED = 1
 RIGHTS = "these tests mount file systems: run them as root (CAP_SYS_ADMIN)"
 SMALL = "size=1m"
 BIG = "size=64m"
+ROOM = {"least_free": 0.3}  # megabytes: these disks are small
+PATIENCE = {"attempts": 2, "wait": 0.1, "outage": 2}
 Mount = Callable[[str, Path], None]
 
 
@@ -75,7 +78,8 @@ def remount(where: Path, options: str) -> None:
 
 def slow_job(scene: Scene, folder: Path, **more: object) -> Job:
     """Make a job that gives time to break its disk, its state on another one than its output."""
-    sections = {"request": {"throttle_time": 0.4}, "state": {"directory": str(folder / "state")}}
+    state = {"directory": str(folder / "state"), **ROOM}
+    sections = {"request": {"throttle_time": 0.4}, "state": state}
     return scene.job(folder, **{**sections, **more})
 
 
@@ -107,7 +111,12 @@ def test_f32_a_full_disk_stops_the_run_and_it_goes_on_after_space_is_made(
     disk = tmp_path / {"output": "disk", "state": "state", "both": "disk"}[where]
     mount(SMALL, disk)
     ended = job.run()
-    stopped_with(ended, "full disk", "is full", "free space", "refus", "A700", "OutOfResources")
+    if where == "state" and ended.code == SOME_FAILED:
+        assert (
+            "partial" in ended.text
+        )  # the spool empties itself: only what came too fast is missing
+    else:
+        stopped_with(ended, "full disk", "is full", "free space", "A700", "OutOfResources")
     nothing_is_half(job, scene)
     remount(disk, BIG)
     again = job.run()
@@ -116,16 +125,14 @@ def test_f32_a_full_disk_stops_the_run_and_it_goes_on_after_space_is_made(
 
 
 def full_disk_job(scene: Scene, folder: Path, where: str) -> Job:
-    apart = {"state": {"directory": str(folder / "state")}}
-    return scene.job(
-        folder, retry={"attempts": 2, "wait": 0.1}, **({} if where == "both" else apart)
-    )
+    apart = {} if where == "both" else {"directory": str(folder / "state")}
+    return scene.job(folder, retry=PATIENCE, state={**apart, **ROOM})
 
 
 def test_f32_a_disk_that_is_full_from_the_start_is_said_in_one_sentence(
     scene: Scene, undisturbed: Result, tmp_path: Path, mount: Mount
 ) -> None:
-    job = scene.job(tmp_path)
+    job = scene.job(tmp_path, retry=PATIENCE, state=ROOM)
     mount(SMALL, tmp_path / "disk")
     hog = tmp_path / "disk" / "hog"
     fill(hog)
@@ -149,7 +156,7 @@ def fill(path: Path) -> None:
 def test_f33_a_read_only_directory_is_found_at_the_start(
     scene: Scene, undisturbed: Result, tmp_path: Path, mount: Mount
 ) -> None:
-    job = scene.job(tmp_path)
+    job = scene.job(tmp_path, state=ROOM)
     mount(BIG, tmp_path / "disk")
     remount(tmp_path / "disk", "ro")
     stopped_with(job.run(), "read-only")

@@ -156,8 +156,10 @@ class FakeProcessor:
         self,
         process: Callable[[Arrival, Known | None], Stored | Quarantined] | None = None,
         journal: list[str] | None = None,
+        wish: Callable[[Arrival], str] = lambda _: "",
     ) -> None:
         self._process = process or self._store
+        self.wish = wish
         self._lock = threading.Lock()
         self._running: list[str] = []
         self.together: set[tuple[str, ...]] = set()

@@ -25,11 +25,12 @@ class Site:
         ledger_error: FatalError | None = None,
         on_event: Callable[[Event], None] | None = None,
         workers: int = 2,
+        wish: Callable[[Arrival], str] = lambda _: "",
     ) -> None:
         self.journal: list[str] = []
         self.events: list[Event] = []
         self.fatal: list[FatalError] = []
-        self.processor = FakeProcessor(process, self.journal)
+        self.processor = FakeProcessor(process, self.journal, wish)
         self.ledger = FakeInstances(ledger_error, self.journal)
         self.accounts = Accounts(FakeClock(), 10)
         self.intake = Intake(
@@ -107,6 +108,32 @@ def test_a_second_copy_is_processed_once_the_ledger_knows_the_first() -> None:
         site.intake.announce(arrival("1", file="a"))
         site.intake.announce(arrival("1", file="b"))
     assert seen == [None, Known("p", "ab" * 32)]
+
+
+def test_arrivals_that_wish_for_one_name_get_it_in_the_order_in_which_they_came() -> None:
+    done: dict[str, list[int]] = {"even": [], "odd": []}
+
+    def name(one: Arrival) -> str:
+        return ("even", "odd")[int(one.identifiers.sop_instance_uid) % 2]
+
+    def process(one: Arrival, known: Known | None) -> Stored:
+        done[name(one)].append(int(one.identifiers.sop_instance_uid))
+        return Stored(one, "p", 1, "ab" * 32)
+
+    with closing(Site(process, workers=8, wish=name)) as site:
+        for n in range(200):
+            site.intake.announce(arrival(str(n)))
+    assert done == {"even": list(range(0, 200, 2)), "odd": list(range(1, 200, 2))}
+
+
+def test_a_wish_that_cannot_be_told_holds_nothing_up() -> None:
+    def nowhere(one: Arrival) -> str:
+        raise OSError
+
+    with closing(Site(wish=nowhere)) as site:
+        for n in range(20):
+            site.intake.announce(arrival(str(n)))
+    assert len(site.ledger.stored) == 20
 
 
 def test_the_receiver_is_held_back_when_the_workers_are_behind() -> None:
