@@ -1,20 +1,35 @@
 """`python -m pydicombatch` and the `pydicombatch` command."""
 
 import os
+import signal
 import sys
 import threading
+from types import FrameType
+
+
+def leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as it is called
+    """End at once; while a run goes on its own handlers stand in the place of this one."""
+    os._exit(128 + number)
+
+
+# Before anything that takes time is imported: the interpreter's own way is a traceback
+for one in (signal.SIGINT, signal.SIGTERM):
+    if signal.getsignal(one) in {signal.default_int_handler, signal.SIG_DFL}:
+        signal.signal(one, leave)
 
 # NumPy's OpenBLAS starts threads when it is loaded, for algebra that nothing here needs, and
 # interrupts the program where it cannot.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from pydicombatch.cli import commands
-from pydicombatch.core.log import EventLog
+from pydicombatch.cli import commands  # noqa: E402 - after what must come before
+from pydicombatch.cli.streams import Patient  # noqa: E402
+from pydicombatch.core.log import EventLog  # noqa: E402
 
 
 def main() -> None:
     """Run the command line; exits with the code of what happened."""
     fill_standard_streams()
+    sys.stdout, sys.stderr = Patient(sys.stdout), Patient(sys.stderr)
     threading.excepthook = name_error
     commands(prog_name="pydicombatch")
 

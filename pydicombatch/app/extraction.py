@@ -11,8 +11,9 @@ from pydicombatch.app.parts import connect, stores_here
 from pydicombatch.config.digest import digests
 from pydicombatch.config.load import load
 from pydicombatch.config.models import Config
+from pydicombatch.config.places import misplaced
 from pydicombatch.core.clock import Clock, SystemClock
-from pydicombatch.core.errors import ConfigError
+from pydicombatch.core.errors import ConfigError, FatalError
 from pydicombatch.core.errors import Finding as Warned
 from pydicombatch.core.log import EventLog
 from pydicombatch.ledger.archive import put_away
@@ -31,6 +32,8 @@ from pydicombatch.store.tree import create
 from pydicombatch.store.verify import Finding, Recorded, compare, unknown
 
 log = EventLog(__name__)
+STATE = ".pydicombatch"  # where the state lies by default, in the output directory
+KIND = "type"  # a file in the state directory: the type of the requests it is about
 Listener = Callable[[Event], None]
 
 
@@ -43,6 +46,8 @@ class Extraction:
         The configuration; `from_file` reads one.
     warnings
         What is odd about it, but allowed.
+    inputs
+        Files that must not be written over: the configuration itself.
 
     Examples
     --------
@@ -51,9 +56,12 @@ class Extraction:
     0
     """
 
-    def __init__(self, config: Config, warnings: tuple[Warned, ...] = ()) -> None:
-        self.config = config
-        self.plan = Plan(config)
+    def __init__(
+        self, config: Config, warnings: tuple[Warned, ...] = (), inputs: tuple[Path, ...] = ()
+    ) -> None:
+        self.config = _with_state_of_its_own(config)
+        self.plan = Plan(self.config)
+        self._inputs = inputs
         self.warnings = warnings
         self._clock: Clock = SystemClock()
         self._stop = threading.Event()
@@ -70,7 +78,7 @@ class Extraction:
             With everything that is wrong in it.
         """
         loaded = load(Path(path), environ)
-        return cls(loaded.config, loaded.warnings)
+        return cls(loaded.config, loaded.warnings, (Path(path),))
 
     def validate(self) -> tuple[Warned, ...]:
         """Check the configuration with its batch file; return all warnings.
@@ -86,6 +94,9 @@ class Extraction:
                 "Set it to false only if identified images may be stored, "
                 "or wait for the version that anonymizes",
             )
+        wrong = misplaced(self.config, self._inputs)
+        if wrong:
+            raise ConfigError(*wrong)
         if self._all_warnings is None:
             self._all_warnings = (*self.warnings, *check_plan(self.plan))
         return self._all_warnings
@@ -134,6 +145,7 @@ class Extraction:
             create(state, "state.directory")
             lock = StateLock(state)
             stack.callback(lock.release)
+            self._mark(state)
             if restart:
                 put_away(state, self._clock.now())
             stack.enter_context(RunLog(state / "run.log"))
@@ -207,7 +219,7 @@ class Extraction:
         recorded = (Recorded(*row) for row in ledger.instances())
         for one, finding in compare(root, recorded):
             yield one.path, finding
-        for path in unknown(root, ledger.holds, [self.config.state_directory]):
+        for path in unknown(root, ledger.holds, [self.config.state_directory, root / STATE]):
             yield path, Finding.UNKNOWN
 
     def check(self) -> Iterator[Check]:
@@ -231,6 +243,17 @@ class Extraction:
             f"{pacs.aet} at {pacs.hostname}:{pacs.port}", lambda: connect(config)
         )
 
+    def _mark(self, state: Path) -> None:
+        """Say in the state directory which type of requests it is about."""
+        try:
+            if not (state / KIND).exists():
+                (state / KIND).write_text(self.config.request.type.value, encoding="ascii")
+        except OSError as exc:
+            raise FatalError(
+                f"The state directory cannot be written ({type(exc).__name__})",
+                "Make space on its disk, and check its permissions",
+            ) from exc
+
     def _begin(self, ledger: Ledger) -> int:
         number = ledger.begin_run(os.getpid(), self._clock.now())
         ledger.load(self.plan)
@@ -246,3 +269,21 @@ def _refuse_changes(before: dict[str, str], now: dict[str, str], *, accept: bool
             f"What decides the result has changed since the last run: {', '.join(changed)}",
             "Change it back, go on regardless with --accept-changes, or begin anew with --restart",
         )
+
+
+def _with_state_of_its_own(config: Config) -> Config:
+    """Let a C-FIND and a C-MOVE share an output directory, as those of pydicom-batch do.
+
+    The first one there has the state directory; one of another type gets its own below it.
+    """
+    if config.state.directory is not None:
+        return config
+    state, kind = config.state_directory, config.request.type.value
+    try:
+        first = (state / KIND).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return config
+    if first in {"", kind}:
+        return config
+    own = config.state.model_copy(update={"directory": state / kind})
+    return config.model_copy(update={"state": own})

@@ -51,6 +51,7 @@ def command(ctx: click.Context, directory: Path) -> None:
 def _carry_out(config: Path) -> int:
     click.echo(f"\nRunning extraction defined in: {config}")
     extraction = Extraction.from_file(config)
+    click.echo("Anonymization DISABLED")
     kind = extraction.config.request.type
     display = Display(kind, bars=sys.stderr.isatty())
     with handled(extraction.stop, extraction.halt, display.say) as caught:

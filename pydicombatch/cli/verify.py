@@ -36,5 +36,7 @@ def command(ctx: click.Context, config: Path, *, paths: bool) -> None:
             click.echo(f"{found[kind]} files {words}")
     if found.total() > found[None] and not paths:
         click.echo("`--list` names them.")
+    if found[Finding.MISSING] + found[Finding.CHANGED]:
+        click.echo("`pydicombatch run CONFIG --restart` fetches them again.")
     lost = found[Finding.MISSING] + found[Finding.CHANGED] + found[Finding.UNREADABLE]
     ctx.exit(1 if lost else 0)

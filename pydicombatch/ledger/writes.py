@@ -14,6 +14,7 @@ from pydicombatch.core.model import (
     Outcome,
     Quarantined,
     Request,
+    RequestType,
     Stored,
     Tally,
 )
@@ -106,6 +107,8 @@ def load(db: sqlite3.Connection, requests: Iterable[Request]) -> None:
         values = (request.identity, request.row, keys, carried)
         number = db.execute(UPSERT_REQUEST, values).fetchone()[0]
         db.execute("INSERT INTO batch VALUES (?, ?)", (request.row, number))
+        if request.type is RequestType.FIND:
+            _ask_for_more(db, number, request)
         digest.update(f"{request.row} {request.identity}{carried}".encode())
     changed = "UPDATE meta SET value = ?1 WHERE name = 'batch' AND value <> ?1"
     if db.execute(changed, (json.dumps(digest.hexdigest()),)).rowcount:
@@ -113,6 +116,18 @@ def load(db: sqlite3.Connection, requests: Iterable[Request]) -> None:
     else:
         sql = "INSERT OR IGNORE INTO meta VALUES ('batch', ?)"
         db.execute(sql, (json.dumps(digest.hexdigest()),))
+
+
+def _ask_for_more(db: sqlite3.Connection, number: int, request: Request) -> None:
+    """Make a query pending again that was answered before elements were added to it."""
+    answered = db.execute("SELECT answered FROM request WHERE id = ?", (number,)).fetchone()[0]
+    if answered is None:
+        return
+    before = {path for path, _ in json.loads(answered)}
+    if any(key.path not in before for key in request.keys):
+        sql = "UPDATE request SET outcome = NULL, finished = NULL, answered = NULL WHERE id = ?"
+        db.execute(sql, (number,))
+        db.execute(STALE)
 
 
 def select(db: sqlite3.Connection, run: int, selection: Selection) -> int:

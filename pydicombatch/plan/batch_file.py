@@ -66,6 +66,9 @@ class BatchFile:
             problem = f"The row has {len(cells)} cells, but the header names {wanted}"
             remedy = "Add the missing cells, empty ones too"
             return Row(record.line, (), (wrong(problem, remedy),))
+        if not any(cells):
+            problem = "The row has no value in any of its cells"
+            return Row(record.line, (), (wrong(problem, "Fill it in, or delete the line"),))
         findings = tuple(
             wrong(f"The cell of {column.name} {cell.problem}", cell.remedy)
             for column, cell in zip(self.columns, cells, strict=False)

@@ -57,7 +57,7 @@ class CsvTable:
                 texts = _join_tags(cells) if is_header else cells
                 record = Record(line, tuple(map(clean, texts)))
                 line = reader.line_num + 1
-                if not record.is_blank:
+                if cells:  # a line without a character; one of empty cells is a row
                     is_header = False
                     yield record
         except csv.Error as exc:

@@ -89,10 +89,11 @@ class ResultsFile:
         with _translated():  # here alone: a directory that vanishes later is not made anew
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         place = self._ledger.meta(PLACE)
-        if place is None or place["path"] != str(self._path):
-            with _translated():
-                self._keep_foreign()
-        if self._ledger.meta(STALE) or not self._continues(place):
+        continues = self._continues(place)
+        if not continues and (place is None or place["digest"]):
+            with _translated():  # "" is ours: a rewrite of it was cut off
+                self._keep_foreign(place)
+        if self._ledger.meta(STALE) or not continues:
             self._write_anew()
         else:
             self.update()
@@ -169,10 +170,23 @@ class ResultsFile:
         self._reach, self._digest = reach, digest
         return bool(digest.hexdigest() == place["digest"])
 
-    def _keep_foreign(self) -> None:
-        """Move a file of an earlier extraction, or of another program, aside."""
-        if not self._path.exists():
+    def _is_ours(self, place: dict[str, Any]) -> bool:
+        """Whether the file begins with what we wrote, whatever its columns are to be now."""
+        if place["path"] != str(self._path) or not self._path.is_file():
+            return False
+        digest = sha256()
+        _add(digest, self._path, 0, place["size"])
+        return bool(digest.hexdigest() == place["digest"])
+
+    def _keep_foreign(self, place: dict[str, Any] | None) -> None:
+        """Move a file of an earlier extraction, or one that somebody has changed, aside."""
+        if not self._path.exists() or (place is not None and self._is_ours(place)):
             return
+        if not self._path.is_file():
+            raise FatalError(
+                "The results CSV has the name of something that is no file",
+                "Set output.database_file to a name of its own",
+            )
         number = 1
         while (kept := self._path.with_name(f"{self._path.name}.{number}")).exists():
             number += 1

@@ -68,8 +68,15 @@ def test_a_batch_file_can_be_read_again(tmp_path: Path) -> None:
 
 
 def test_lines_are_counted_as_an_editor_does(tmp_path: Path) -> None:
-    text = 'PatientID,StudyDescription\n1,"two\nlines"\n\n,\n2,x\n'
-    assert rows(written(tmp_path, text)) == [(2, ("1", "two\nlines")), (6, ("2", "x"))]
+    text = 'PatientID,StudyDescription\n1,"two\nlines"\n\n2,x\n'
+    assert rows(written(tmp_path, text)) == [(2, ("1", "two\nlines")), (5, ("2", "x"))]
+
+
+@pytest.mark.parametrize("text", ["PatientID,StudyDate\n,\n", 'PatientID\n""\n'])
+def test_a_row_without_any_value_is_an_error_and_not_left_out(tmp_path: Path, text: str) -> None:
+    [row] = open_batch(written(tmp_path, text)).rows()
+    assert [one.line for one in row.findings] == [2]
+    assert "no value" in row.findings[0].problem
 
 
 def test_empty_columns_on_the_right_are_ignored(tmp_path: Path) -> None:
