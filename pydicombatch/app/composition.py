@@ -94,6 +94,7 @@ class Run:
             self._tally.requests,
             self._tally.instances,
             self._tally.bytes,
+            self._tally.kept,
             self._receiver.refused() if self._receiver else 0,
             task.clock.monotonic() - begun,
             task.config.results,

@@ -39,6 +39,8 @@ def _instances(summary: Summary) -> Iterator[str]:
         yield _row("Instances quarantined", str(counts.quarantined))
     if counts.collisions:
         yield _row("Names that were taken already", str(counts.collisions))
+    if summary.kept:
+        yield _row("Kept compressed", f"{summary.kept}, which cannot be decoded here")
     if summary.refused:
         yield _row("Instances nobody asked for", f"{summary.refused}, refused")
 

@@ -168,6 +168,7 @@ class Stored:
     sha256: str  # hex
     collided: bool = False  # the plain name was taken by another SOP Instance UID
     duplicate: bool = False  # the same instance was there already
+    kept: bool = False  # as received, although it was to be decompressed
     aside: str = ""  # a duplicate with other content: its name in the quarantine directory
 
 

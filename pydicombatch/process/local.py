@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from errno import errorcode
 from hashlib import file_digest
 from pathlib import Path, PurePath, PurePosixPath
@@ -117,7 +117,8 @@ class LocalProcessor:
         try:
             target = self.layout.plan(self._values(source, arrival))
             with self._final_bytes(source, arrival) as final:
-                return self._land(arrival, final, target, known)
+                kept = final == source and self._is_to_be_decompressed(arrival)
+                return replace(self._land(arrival, final, target, known), kept=kept)
         except UnusableError as exc:
             name = self.quarantine.put(source, arrival.file.name)
             return Quarantined(arrival, name, str(exc))
@@ -162,7 +163,7 @@ class LocalProcessor:
     @contextmanager
     def _final_bytes(self, source: Path, arrival: Arrival) -> Iterator[Path]:
         """Give the file that is to be stored; a decompressed one only as long as needed."""
-        if not self.decompress or is_plain(arrival.transfer_syntax_uid):
+        if not self._is_to_be_decompressed(arrival):
             yield source
             return
         scratch = self.store.scratch()
@@ -170,6 +171,9 @@ class LocalProcessor:
             yield self._decompressed(source, scratch)
         finally:
             scratch.unlink(missing_ok=True)
+
+    def _is_to_be_decompressed(self, arrival: Arrival) -> bool:
+        return self.decompress and not is_plain(arrival.transfer_syntax_uid)
 
     def _decompressed(self, source: Path, scratch: Path) -> Path:
         try:

@@ -39,6 +39,7 @@ class InstanceStored:
     """An instance lies at its final path and in the ledger."""
 
     size: int  # bytes
+    kept: bool = False  # as received, although it was to be decompressed
 
 
 @dataclass(frozen=True, slots=True)

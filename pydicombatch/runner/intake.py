@@ -146,7 +146,7 @@ class Intake:
         for one in stored:
             self._accounts.stored(one.arrival.requests)
             if not one.duplicate:
-                self._on_event(InstanceStored(one.size))
+                self._on_event(InstanceStored(one.size, one.kept))
         for each in quarantined:
             log.warning("instance.quarantined", reason=each.reason)
             self._accounts.quarantined(each.arrival.requests)

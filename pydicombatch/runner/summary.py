@@ -32,6 +32,7 @@ class Summary:
     requests: int  # finished in this run
     instances: int  # stored in this run
     bytes: int  # stored in this run
+    kept: int  # stored as received in this run, although they were to be decompressed
     refused: int  # instances that nobody asked for, turned away in this run
     seconds: float
     results: Path  # the CSV of results

@@ -15,6 +15,7 @@ class RunTally:
         self.requests = 0
         self.instances = 0
         self.bytes = 0
+        self.kept = 0
 
     def __call__(self, event: Event) -> None:
         """Take an event from any thread."""
@@ -24,5 +25,6 @@ class RunTally:
             elif isinstance(event, InstanceStored):
                 self.instances += 1
                 self.bytes += event.size
+                self.kept += event.kept
             if self._listener:
                 self._listener(event)
