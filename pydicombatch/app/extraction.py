@@ -247,6 +247,7 @@ class Extraction:
         """Say in the state directory which type of requests it is about."""
         try:
             if not (state / KIND).exists():
+                (state / KIND).touch(mode=0o600)
                 (state / KIND).write_text(self.config.request.type.value, encoding="ascii")
         except OSError as exc:
             raise FatalError(

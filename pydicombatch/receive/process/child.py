@@ -24,7 +24,7 @@ _MOST_LINES = 20  # of the log, a second: a peer must not fill it
 _SWITCH = 0.001  # seconds a thread may keep the interpreter from the loop
 _COLLECT = (20000, 20, 20)  # few objects live long here, and fewer in cycles
 _READ_SIZE = 65536
-_SPARE, _PER_PEER = 64, 2  # descriptors: ours, and the socket and the file of a peer
+_SPARE, _PER_PEER = 32, 2  # descriptors: ours, and the socket and the file of a peer
 
 
 def main(descriptor: int) -> None:
