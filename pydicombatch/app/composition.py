@@ -1,28 +1,24 @@
 """Makes the objects of one run from a configuration and lets them work."""
 
 import threading
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from random import random
 
-from pydicombatch.backends.dimse.archive import DimseArchive
-from pydicombatch.backends.dimse.peer import Peer, Timeouts, Tls
-from pydicombatch.config.models import Config, PacsTls
+from pydicombatch.app.anonymization import anonymizes
+from pydicombatch.app.parts import connect, results, schedule, stores_here
+from pydicombatch.app.processing import make_processor
+from pydicombatch.config.models import Config
 from pydicombatch.core.clock import Clock
 from pydicombatch.core.log import EventLog
-from pydicombatch.core.model import Identifiers, RequestType
-from pydicombatch.core.ports import Archive, Processor, Receiver
+from pydicombatch.core.model import Identifiers
+from pydicombatch.core.ports import Receiver
 from pydicombatch.core.records import Pending
 from pydicombatch.ledger.ledger import Ledger
 from pydicombatch.plan.requests import Plan
-from pydicombatch.process.local import LocalProcessor
 from pydicombatch.receive.scp import StorageScp
 from pydicombatch.receive.spool import Spool
-from pydicombatch.report.results import ResultsFile
-from pydicombatch.report.rows import header, of_query, of_request
 from pydicombatch.runner.accounts import Accounts
 from pydicombatch.runner.breaker import Breaker
 from pydicombatch.runner.engine import Engine, Settings
@@ -33,79 +29,14 @@ from pydicombatch.runner.intake import Intake
 from pydicombatch.runner.message_ids import MessageIds
 from pydicombatch.runner.pace import Pace
 from pydicombatch.runner.projector import Projector
-from pydicombatch.runner.schedule import Schedule, Window
+from pydicombatch.runner.quarantine_limit import QuarantineLimit
 from pydicombatch.runner.summary import Summary
 from pydicombatch.runner.tally import RunTally
 from pydicombatch.runner.throttle import ByteRate, RequestRate
 from pydicombatch.runner.work import Work
-from pydicombatch.store.commit import Store
-from pydicombatch.store.layout import Layout
-from pydicombatch.store.quarantine import Quarantine
 
 log = EventLog(__name__)
-WORKERS = 2  # threads that store
 MEGABYTE = 1_000_000
-
-
-def stores_here(config: Config) -> bool:
-    """Whether instances come to our own storage SCP."""
-    request = config.request
-    ours = request.destination is None or request.destination == config.local.aet
-    return request.type is RequestType.MOVE and ours
-
-
-def never() -> float:
-    """Say that no instance was pushed to us yet."""
-    return float("-inf")
-
-
-def schedule(config: Config) -> Schedule:
-    """Make the windows; none when the schedule is not enabled."""
-    section = config.schedule
-    windows = tuple(Window(*span) for span in section.spans) if section.enabled else ()
-    return Schedule(windows, section.timezone, frozenset(section.excepted))
-
-
-def connect(config: Config, last_arrival: Callable[[], float] = never) -> Archive:
-    """Make a session with the archive; it opens its association when it is first used.
-
-    `last_arrival` tells when an instance was pushed to us last, in monotonic seconds: an archive
-    that sends instances is not silent.
-    """
-    pacs, waits = config.pacs, config.pacs.timeouts
-    peer = Peer(
-        pacs.hostname,
-        pacs.port,
-        pacs.aet,
-        config.local.calling_title,
-        pacs.charset or "ISO_IR 192",
-        Timeouts(waits.connect, waits.association, waits.response),
-        _tls(pacs.tls),
-    )
-    return DimseArchive(peer, config.request.model, config.request.type, last_arrival)
-
-
-def _tls(section: PacsTls | None) -> Tls | None:
-    if section is None:
-        return None
-    ca, cert, key = (
-        "" if path is None else str(path) for path in (section.ca, section.cert, section.key)
-    )
-    return Tls(ca, cert, key, section.verify)
-
-
-def results(config: Config, plan: Plan, ledger: Ledger) -> ResultsFile:
-    """Make the CSV of results with the columns of the plan."""
-    kind = config.request.type
-    names = header(kind, plan.columns, plan.carried)
-    if kind is RequestType.FIND:
-        return ResultsFile(
-            config.results,
-            names,
-            lambda entry: of_query(names, entry, ledger.matches(entry)),
-            ledger,
-        )
-    return ResultsFile(config.results, names, lambda entry: [of_request(names, entry)], ledger)
 
 
 @dataclass(frozen=True)
@@ -173,14 +104,18 @@ class Run:
         if self._receiver is None:
             return
         self._spool.prepare()
+        config = self._task.config
+        processor, threads = make_processor(config, self._spool, self._task.ledger, stack)
+        share = config.anonymization.quarantine_limit
         intake = Intake(
-            self._make_processor(),
+            processor,
             self._task.ledger,
             self._accounts,
             self._task.clock,
-            WORKERS,
+            threads,
             self._tally,
             self.engine.break_off,
+            QuarantineLimit(share) if anonymizes(config) else None,
         )
         stack.callback(intake.close)
         for arrival in self._spool.leftovers():
@@ -209,18 +144,6 @@ class Run:
     def _retained(self, instance: Identifiers) -> tuple[int, ...]:
         late = timedelta(seconds=self._task.config.local.accept.late)
         return self._task.ledger.retained(instance, self._task.clock.now() - late)
-
-    def _make_processor(self) -> Processor:
-        config = self._task.config
-        output, state = config.output, config.state_directory
-        quarantine = Quarantine(state / "quarantine")
-        quarantine.prepare()
-        store = Store(
-            output.directory, _work_directory(output.directory, state), [config.results.name]
-        )
-        store.prepare()
-        layout = Layout(output.directory_structure, output.filename)
-        return LocalProcessor(self._spool, store, layout, quarantine, decompress=output.decompress)
 
     def _make_engine(self) -> Engine:
         task = self._task
@@ -274,11 +197,3 @@ class Run:
             self._stop,
             self._tally,
         )
-
-
-def _work_directory(output: Path, state: Path) -> Path:
-    """Choose where files lie that are not whole yet: on the file system of the output."""
-    output.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if output.stat().st_dev == state.stat().st_dev:
-        return state / "work"
-    return output / ".pydicombatch-work"

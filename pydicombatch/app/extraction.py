@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from pydicombatch.app.composition import Run, Task, connect, stores_here
+from pydicombatch.app import anonymization
+from pydicombatch.app.composition import Run, Task
+from pydicombatch.app.parts import connect, stores_here
 from pydicombatch.config.digest import digests
 from pydicombatch.config.load import load
 from pydicombatch.config.models import Config
@@ -79,14 +81,9 @@ class Extraction:
         ConfigError
             With everything that is wrong; nothing has been sent then.
         """
-        if self.config.anonymization.enabled:
-            raise ConfigError.of(
-                "anonymization.enabled is true, but this version cannot anonymize yet",
-                "Set it to false only if identified images may be stored, "
-                "or wait for the version that anonymizes",
-            )
         if self._all_warnings is None:
-            self._all_warnings = (*self.warnings, *check_plan(self.plan))
+            doubts = anonymization.check(self.config)
+            self._all_warnings = (*self.warnings, *doubts, *check_plan(self.plan))
         return self._all_warnings
 
     def run(
@@ -186,6 +183,11 @@ class Extraction:
                 "Start it with `pydicombatch run`, or look whether state.directory is right",
             )
         return Ledger(path)
+
+    @property
+    def anonymizes(self) -> bool:
+        """Whether instances are anonymized before they are stored."""
+        return anonymization.anonymizes(self.config)
 
     @property
     def columns(self) -> tuple[tuple[str, str | None], ...]:

@@ -169,6 +169,7 @@ class Stored:
     collided: bool = False  # the plain name was taken by another SOP Instance UID
     duplicate: bool = False  # the same instance was there already
     aside: str = ""  # a duplicate with other content: its name in the quarantine directory
+    stored_uid: str = ""  # SOP Instance UID of the anonymized file; "": it was not anonymized
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,11 @@ from pydicombatch.core.errors import FatalError, PydicombatchError
 
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], Any]
-VERSION = 1
+VERSION = 2
+UPGRADE = (  # from version 1 to 2
+    "ALTER TABLE instance ADD COLUMN stored_uid TEXT",
+    "CREATE INDEX instance_stored_uid ON instance (stored_uid) WHERE stored_uid IS NOT NULL",
+)
 MOST_TOGETHER = 256  # operations that share one commit
 CACHE = 16_384  # KiB at most: identities and UIDs hit their index anywhere, 2 MiB are too few
 
@@ -153,6 +157,8 @@ def _prepare(connection: sqlite3.Connection) -> None:
         )
     if version == 0:
         _create(connection)
+    elif version < VERSION:
+        _upgrade(connection)
 
 
 def _create(connection: sqlite3.Connection) -> None:
@@ -170,6 +176,16 @@ def _create(connection: sqlite3.Connection) -> None:
                 "Move it out of the state directory, or set state.directory to another one",
             ) from exc
         raise
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Bring a ledger of version 1 up to date; another process may be at it, too."""
+    connection.execute("BEGIN IMMEDIATE")
+    if _version(connection) < VERSION:
+        for statement in UPGRADE:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version={VERSION}")
+    connection.execute("COMMIT")
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -97,6 +97,12 @@ class Ledger(Queries):
         row = self._database.run(lambda db: db.execute(sql, (sop_instance_uid,)).fetchone())
         return Known(row[0], row[1].hex()) if row else None
 
+    def owner(self, stored_uid: str) -> str | None:
+        """Return the original SOP Instance UID of the file that has this anonymized one."""
+        sql = "SELECT sop_instance_uid FROM instance WHERE stored_uid = ?"
+        row = self._database.run(lambda db: db.execute(sql, (stored_uid,)).fetchone())
+        return str(row[0]) if row else None
+
     def retained(self, instance: Identifiers, since: datetime | None = None) -> tuple[int, ...]:
         """Return the requests, sent since then (None: ever), all of whose keys name this."""
         moment = "" if since is None else since.isoformat()

@@ -29,11 +29,12 @@ ON CONFLICT (identity) DO UPDATE SET
 RETURNING id
 """
 INSERT_INSTANCE = """
-INSERT INTO instance (path, size, sha256, collided, stored_at, sop_instance_uid)
-VALUES (?, ?, ?, ?, ?, ?) RETURNING id
+INSERT INTO instance (path, size, sha256, collided, stored_at, stored_uid, sop_instance_uid)
+VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id
 """
 UPDATE_INSTANCE = """
-UPDATE instance SET path = ?, size = ?, sha256 = ?, collided = ?, stored_at = ?
+UPDATE instance SET path = ?, size = ?, sha256 = ?, collided = ?, stored_at = ?,
+    stored_uid = ?
 WHERE sop_instance_uid = ?
 """
 ADD_TO_TOTAL = """
@@ -173,7 +174,15 @@ def _instance(db: sqlite3.Connection, one: Stored, now: datetime) -> int:
     if found and one.duplicate:
         return int(found[0])
     digest = bytes.fromhex(one.sha256)
-    values = (one.path, one.size, digest, one.collided, now.isoformat(), uid)
+    values = (
+        one.path,
+        one.size,
+        digest,
+        one.collided,
+        now.isoformat(),
+        one.stored_uid or None,
+        uid,
+    )
     if found:  # it was moved away and has come again
         db.execute(UPDATE_INSTANCE, values)
         db.execute(ADD_TO_TOTAL, (0, one.size - found[1], one.collided - found[2]))

@@ -11,16 +11,6 @@ from typing import Any
 import click
 import pytest
 import yaml
-
-from pydicombatch import Extraction, __version__
-from pydicombatch.cli import COMMANDS, INTERRUPTED, commands
-from pydicombatch.config.load import Loaded, load, parse
-from pydicombatch.config.outline import settings
-from pydicombatch.config.reference import describe
-from pydicombatch.core.errors import ConfigError, FatalError, HeldError
-from pydicombatch.core.model import Outcome
-from pydicombatch.plan.rules import LEVELS
-from pydicombatch.runner.summary import SOME_FAILED, WINDOW_ENDED
 from tests.support.markdown import (
     CONFIGURATION,
     CONTRIBUTING,
@@ -36,6 +26,16 @@ from tests.support.markdown import (
     section,
     table,
 )
+
+from pydicombatch import Extraction, __version__
+from pydicombatch.cli import COMMANDS, INTERRUPTED, commands
+from pydicombatch.config.load import Loaded, load, parse
+from pydicombatch.config.outline import settings
+from pydicombatch.config.reference import describe
+from pydicombatch.core.errors import ConfigError, FatalError, HeldError
+from pydicombatch.core.model import Outcome
+from pydicombatch.plan.rules import LEVELS
+from pydicombatch.runner.summary import SOME_FAILED, WINDOW_ENDED
 
 CONDA_NAMES = {"python-gdcm": "gdcm", "PyYAML": "pyyaml"}  # where they are not the same
 MARKERS = {"file", "part", "run", "content", "steps", "crontab", "shown"}

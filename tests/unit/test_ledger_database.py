@@ -184,3 +184,27 @@ def test_two_processes_may_make_the_same_ledger_at_once(path: Path) -> None:
     for database in opened:
         assert database.run(lambda db: db.execute("SELECT * FROM total").fetchall()) == [(0, 0, 0)]
         database.close()
+
+
+def test_a_ledger_of_the_first_version_is_brought_up_to_date_and_keeps_its_rows(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "ledger.sqlite"
+    Database(path).close()
+    row = "(1, '1.2', 'p', 1, x'ab', 0, 'now')"
+    with closing(sqlite3.connect(path)) as old:
+        old.execute("DROP INDEX instance_stored_uid")
+        old.execute("ALTER TABLE instance DROP COLUMN stored_uid")
+        old.execute(f"INSERT INTO instance VALUES {row}")
+        old.execute("PRAGMA user_version=1")
+        old.commit()
+    for _ in range(2):
+        database = Database(path)
+        sql = "SELECT sop_instance_uid, stored_uid FROM instance"
+        assert database.run(lambda db: db.execute(sql).fetchall()) == [("1.2", None)]
+        plan = "EXPLAIN QUERY PLAN SELECT 1 FROM instance WHERE stored_uid = 'x'"
+        (used,) = database.run(lambda db: db.execute(plan).fetchall())
+        assert "instance_stored_uid" in used[-1]
+        database.close()
+    with closing(sqlite3.connect(path)) as now:
+        assert now.execute("PRAGMA user_version").fetchone() == (VERSION,)

@@ -1,0 +1,75 @@
+"""Parts of a run that a configuration decides alone."""
+
+from collections.abc import Callable
+
+from pydicombatch.backends.dimse.archive import DimseArchive
+from pydicombatch.backends.dimse.peer import Peer, Timeouts, Tls
+from pydicombatch.config.models import Config, PacsTls
+from pydicombatch.core.model import RequestType
+from pydicombatch.core.ports import Archive
+from pydicombatch.ledger.ledger import Ledger
+from pydicombatch.plan.requests import Plan
+from pydicombatch.report.results import ResultsFile
+from pydicombatch.report.rows import header, of_query, of_request
+from pydicombatch.runner.schedule import Schedule, Window
+
+
+def stores_here(config: Config) -> bool:
+    """Whether instances come to our own storage SCP."""
+    request = config.request
+    ours = request.destination is None or request.destination == config.local.aet
+    return request.type is RequestType.MOVE and ours
+
+
+def never() -> float:
+    """Say that no instance was pushed to us yet."""
+    return float("-inf")
+
+
+def schedule(config: Config) -> Schedule:
+    """Make the windows; none when the schedule is not enabled."""
+    section = config.schedule
+    windows = tuple(Window(*span) for span in section.spans) if section.enabled else ()
+    return Schedule(windows, section.timezone, frozenset(section.excepted))
+
+
+def connect(config: Config, last_arrival: Callable[[], float] = never) -> Archive:
+    """Make a session with the archive; it opens its association when it is first used.
+
+    `last_arrival` tells when an instance was pushed to us last, in monotonic seconds: an archive
+    that sends instances is not silent.
+    """
+    pacs, waits = config.pacs, config.pacs.timeouts
+    peer = Peer(
+        pacs.hostname,
+        pacs.port,
+        pacs.aet,
+        config.local.calling_title,
+        pacs.charset or "ISO_IR 192",
+        Timeouts(waits.connect, waits.association, waits.response),
+        _tls(pacs.tls),
+    )
+    return DimseArchive(peer, config.request.model, config.request.type, last_arrival)
+
+
+def _tls(section: PacsTls | None) -> Tls | None:
+    if section is None:
+        return None
+    ca, cert, key = (
+        "" if path is None else str(path) for path in (section.ca, section.cert, section.key)
+    )
+    return Tls(ca, cert, key, section.verify)
+
+
+def results(config: Config, plan: Plan, ledger: Ledger) -> ResultsFile:
+    """Make the CSV of results with the columns of the plan."""
+    kind = config.request.type
+    names = header(kind, plan.columns, plan.carried)
+    if kind is RequestType.FIND:
+        return ResultsFile(
+            config.results,
+            names,
+            lambda entry: of_query(names, entry, ledger.matches(entry)),
+            ledger,
+        )
+    return ResultsFile(config.results, names, lambda entry: [of_request(names, entry)], ledger)
