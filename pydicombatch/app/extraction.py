@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from pydicombatch.app import anonymization
+from pydicombatch.app import anonymization, purging
 from pydicombatch.app.composition import Run, Task
 from pydicombatch.app.parts import connect, stores_here
 from pydicombatch.config.digest import digests
@@ -28,6 +28,7 @@ from pydicombatch.runner.events import Event
 from pydicombatch.runner.preflight import Check
 from pydicombatch.runner.summary import Summary
 from pydicombatch.runner.tally import RunTally
+from pydicombatch.store.removal import Removed
 from pydicombatch.store.tree import create
 from pydicombatch.store.verify import Finding, Recorded, compare, unknown
 
@@ -135,6 +136,7 @@ class Extraction:
             stack.enter_context(RunLog(state / "run.log"))
             ledger = Ledger(state / "ledger.sqlite")
             stack.callback(ledger.close)
+            self._forget_quarantined()
             _refuse_changes(ledger.digests(), digests(self.config), accept=accept_changes)
             number = self._begin(ledger)
             count = ledger.select(number, selection)
@@ -230,6 +232,43 @@ class Extraction:
         yield from preflight.archive(
             f"{pacs.aet} at {pacs.hostname}:{pacs.port}", lambda: connect(config)
         )
+
+    def purge(self, *, everything: bool = False) -> Iterator[tuple[str, Removed]]:
+        """Remove what is identified from the state directory, or all that is there.
+
+        Parameters
+        ----------
+        everything
+            The ledger of this extraction, its log and its key, too: then it cannot be resumed,
+            and the instances that are stored cannot be verified any more.
+
+        Yields
+        ------
+        tuple[str, Removed]
+            What was removed, and how much of it.
+
+        Raises
+        ------
+        HeldError
+            If a run holds this extraction.
+        FatalError
+            If something cannot be removed.
+        """
+        state = self.config.state_directory
+        if not state.is_dir():
+            return
+        lock = StateLock(state)
+        try:
+            yield from purging.purge(state, everything=everything)
+        finally:
+            lock.release()
+
+    def _forget_quarantined(self) -> None:
+        days = self.config.quarantine_days
+        if days is not None:
+            removed = purging.forget(self.config.state_directory, days)
+            if removed.files:
+                log.info("quarantine.forgotten", quarantined=removed.files)
 
     def _begin(self, ledger: Ledger) -> int:
         number = ledger.begin_run(os.getpid(), self._clock.now())

@@ -1,0 +1,28 @@
+"""What of a state directory is identified, and when it goes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydicombatch.app.anonymization import KEY
+from pydicombatch.app.processing import IDENTIFIED
+from pydicombatch.store.removal import Removed, older, remove, within
+
+QUARANTINE = "quarantine"
+
+
+def forget(state: Path, days: float) -> Removed:
+    """Remove what has been in quarantine for more than so many days."""
+    return remove(older(within(state / QUARANTINE), days))
+
+
+def purge(state: Path, *, everything: bool) -> Iterator[tuple[str, Removed]]:
+    """Remove file after file; yields what, and how much."""
+    unfinished = [*within(state / "work"), *within(state / IDENTIFIED)]
+    yield "instances in the spool", remove(within(state / "spool"))
+    yield "quarantined instances", remove(within(state / QUARANTINE))
+    yield "unfinished files", remove(unfinished)
+    yield "files of old ledgers", remove(within(state, "ledger-*.sqlite*"))
+    if everything:
+        yield "files of the ledger", remove(within(state, "ledger.sqlite*"))
+        yield "files of logs", remove(within(state, "run.log*"))
+        yield "keys of pseudonyms", remove(within(state, f"{KEY}*"))
