@@ -9,7 +9,8 @@ from pathlib import Path
 from pydicombatch.app import anonymization, purging
 from pydicombatch.app.composition import Run, Task
 from pydicombatch.app.parts import connect, stores_here
-from pydicombatch.config.digest import digests
+from pydicombatch.app.sampling import Sample, sample
+from pydicombatch.config.digest import digests, refuse_changes
 from pydicombatch.config.load import load
 from pydicombatch.config.models import Config
 from pydicombatch.core.clock import Clock, SystemClock
@@ -136,8 +137,8 @@ class Extraction:
             stack.enter_context(RunLog(state / "run.log"))
             ledger = Ledger(state / "ledger.sqlite")
             stack.callback(ledger.close)
-            self._forget_quarantined()
-            _refuse_changes(ledger.digests(), digests(self.config), accept=accept_changes)
+            purging.forget(state, self.config.quarantine_days)
+            refuse_changes(ledger.digests(), digests(self.config), accept=accept_changes)
             number = self._begin(ledger)
             count = ledger.select(number, selection)
             most = count if limit is None else min(count, limit)
@@ -263,25 +264,33 @@ class Extraction:
         finally:
             lock.release()
 
-    def _forget_quarantined(self) -> None:
-        days = self.config.quarantine_days
-        if days is not None:
-            removed = purging.forget(self.config.state_directory, days)
-            if removed.files:
-                log.info("quarantine.forgotten", quarantined=removed.files)
+    def sample(self, instances: int) -> Sample:
+        """Retrieve a few instances, and say what anonymization would do to each element.
+
+        Raises
+        ------
+        ConfigError
+            If nothing is anonymized, or the configuration is wrong.
+        HeldError
+            If a run holds this extraction.
+        PydicombatchError
+            If the archive, the port or the state directory cannot be used.
+        """
+        self.validate()
+        if not self.anonymizes:
+            raise ConfigError.of(
+                "A sample shows what anonymization does, but nothing would be anonymized",
+                "Set anonymization.enabled to true and request.type to c-move",
+            )
+        create(self.config.state_directory, "state.directory")
+        lock = StateLock(self.config.state_directory)
+        try:
+            return sample(self.config, self.plan, self._clock, instances)
+        finally:
+            lock.release()
 
     def _begin(self, ledger: Ledger) -> int:
         number = ledger.begin_run(os.getpid(), self._clock.now())
         ledger.load(self.plan)
         ledger.set_digests(digests(self.config))
         return number
-
-
-def _refuse_changes(before: dict[str, str], now: dict[str, str], *, accept: bool) -> None:
-    """Refuse to mix results of two configurations, unless the operator says so."""
-    changed = sorted(name for name, value in before.items() if now.get(name) != value)
-    if changed and not accept:
-        raise ConfigError.of(
-            f"What decides the result has changed since the last run: {', '.join(changed)}",
-            "Change it back, go on regardless with --accept-changes, or begin anew with --restart",
-        )

@@ -5,19 +5,28 @@ from pathlib import Path
 
 from pydicombatch.app.anonymization import KEY
 from pydicombatch.app.processing import IDENTIFIED
+from pydicombatch.app.sampling import FOLDER
+from pydicombatch.core.log import EventLog
 from pydicombatch.store.removal import Removed, older, remove, within
 
 QUARANTINE = "quarantine"
 
+log = EventLog(__name__)
 
-def forget(state: Path, days: float) -> Removed:
-    """Remove what has been in quarantine for more than so many days."""
-    return remove(older(within(state / QUARANTINE), days))
+
+def forget(state: Path, days: float | None) -> Removed:
+    """Remove what has been in quarantine for more than so many days; None for never."""
+    if days is None:
+        return Removed()
+    removed = remove(older(within(state / QUARANTINE), days))
+    if removed.files:
+        log.info("quarantine.forgotten", quarantined=removed.files)
+    return removed
 
 
 def purge(state: Path, *, everything: bool) -> Iterator[tuple[str, Removed]]:
     """Remove file after file; yields what, and how much."""
-    unfinished = [*within(state / "work"), *within(state / IDENTIFIED)]
+    unfinished = [*within(state / "work"), *within(state / IDENTIFIED), *within(state / FOLDER)]
     yield "instances in the spool", remove(within(state / "spool"))
     yield "quarantined instances", remove(within(state / QUARANTINE))
     yield "unfinished files", remove(unfinished)

@@ -46,6 +46,22 @@ def digests(config: Config) -> dict[str, str]:
     }
 
 
+def refuse_changes(before: dict[str, str], now: dict[str, str], *, accept: bool) -> None:
+    """Refuse to mix results of two configurations, unless the operator says so.
+
+    Raises
+    ------
+    ConfigError
+        If something has changed; it names what.
+    """
+    changed = sorted(name for name, value in before.items() if now.get(name) != value)
+    if changed and not accept:
+        raise ConfigError.of(
+            f"What decides the result has changed since the last run: {', '.join(changed)}",
+            "Change it back, go on regardless with --accept-changes, or begin anew with --restart",
+        )
+
+
 def _digest(content: bytes) -> str:
     return sha256(content).hexdigest()
 

@@ -278,3 +278,70 @@ def test_one_key_gives_one_set_of_pseudonyms_in_two_extractions(job: Job, tmp_pa
             job.write()
         assert job.run().code == 0
         assert ({path.relative_to(job.out) for path in files(job)} == first) is same
+
+
+def test_a_sample_shows_what_would_happen_and_leaves_nothing(job: Job) -> None:
+    job.change("anonymization", enabled=True, **BASIC, options=["retain_patient_chars"])
+    done = job.command("check", "--sample", "10")
+    assert done.code == 0, done.text
+    assert "10 instances were retrieved, anonymized and thrown away" in done.out
+    assert identified_outside(job, done.text) == []
+    rows = {line[45:].strip(): line[:45].split() for line in done.out.splitlines()}
+    assert rows["(0010,0020) PatientID"] == ["10"]
+    words = {name: line for line in done.out.splitlines() for name in [line[45:].strip()]}
+    assert words["(0008,0060) Modality"].startswith("       10")  # kept
+    assert words["(0010,0020) PatientID"].startswith(" " * 16 + "10")  # changed
+    assert words["(0010,1002) OtherPatientIDsSequence"].startswith(" " * 25 + "10")  # removed
+    assert words["(0008,0050) AccessionNumber"].startswith(" " * 34 + "10")  # emptied
+    assert words["(0012,0062) PatientIdentityRemoved"].startswith(" " * 43 + "10")  # added
+    assert not (state(job) / "sample").exists()
+    assert files(job) == []
+
+
+def test_a_sample_names_why_instances_would_be_quarantined(job: Job) -> None:
+    (job.folder / "empty.properties").write_text("ptid/nobody=x\n")
+    table = str(job.folder / "empty.properties")
+    job.change("anonymization", enabled=True, script=SAMPLE["script"], lookup_table=table)
+    done = job.command("check", "--sample", "3")
+    assert done.code == 1, done.text
+    assert "FAIL  3 would be quarantined: A value is missing in the lookup table" in done.out
+    job.change("anonymization", enabled=False)
+    done = job.command("check", "--sample", "3")
+    assert done.code == 2
+    assert "nothing would be anonymized" in done.err
+
+
+def test_check_warns_about_scripts_that_leave_a_doubt(job: Job) -> None:
+    script = job.folder / "names.script"
+    script.write_text('<script><e en="T" t="00100010" n="PatientName">x</e></script>')
+    job.change("anonymization", enabled=True, script=str(script))
+    done = job.command("check")
+    assert done.code == 0, done.text
+    assert "Warning: " in done.err
+    assert "Sequences that the script does not name stay" in done.err
+
+
+def test_purging_ends_the_life_of_identified_data(job: Job) -> None:
+    table = job.folder / "table.properties"
+    table.write_text("ptid/nobody=x\n")
+    assert anonymizing(job, script=SAMPLE["script"], lookup_table=str(table)).code == 3
+    held = [p for p in state(job).rglob("*.dcm") if p.is_file()]
+    assert held
+    done = job.command("purge")
+    assert done.code == 0
+    assert "quarantined instances" in done.out
+    assert [p for p in state(job).rglob("*.dcm") if p.is_file()] == []
+    assert job.command("purge", "--all").code == 0
+    assert {path.name for path in state(job).rglob("*") if path.is_file()} == {"lock"}
+
+
+def test_quarantined_instances_are_removed_after_their_days(job: Job) -> None:
+    table = job.folder / "table.properties"
+    table.write_text("ptid/nobody=x\n")
+    job.change("retention", quarantine_days=0)
+    more = {"script": SAMPLE["script"], "lookup_table": str(table), "quarantine_limit": 100}
+    assert anonymizing(job, **more).code == 1
+    first = {path.stat().st_ino for path in (state(job) / "quarantine").iterdir()}
+    assert len(first) == len(SPECS)
+    job.run("--skip-failed")
+    assert list((state(job) / "quarantine").iterdir()) == []
