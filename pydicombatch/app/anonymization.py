@@ -31,8 +31,7 @@ def check(config: Config) -> tuple[Finding, ...]:
         return ()
     _refuse_leaks(config)
     stand_in = Pseudonyms.of(secrets.token_hex(32))
-    anonymizer = recipe(config, _key(config) or stand_in, mapping=False).compile()
-    return anonymizer.plan.warnings
+    return recipe(config, _key(config) or stand_in).warnings()
 
 
 def _refuse_leaks(config: Config) -> None:

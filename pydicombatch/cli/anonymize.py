@@ -102,7 +102,7 @@ def command(
     if options and not profile:
         raise click.UsageError("--option belongs to --profile basic.")
     recipe = _recipe(key_file, options if profile else None, settings)
-    for warning in recipe.compile().plan.warnings:
+    for warning in recipe.warnings():
         click.echo(f"Warning: {warning}", err=True)
     if profile and key_file is None:
         click.echo("Without --key-file, pseudonyms and UIDs differ in every call.", err=True)

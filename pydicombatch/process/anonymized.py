@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
-from errno import errorcode
+from errno import EDQUOT, ENOSPC, errorcode
 from pathlib import Path
 
 from pydicombatch.core.errors import FatalError
@@ -109,8 +109,11 @@ def _uid(arrival: Arrival) -> str:
 
 
 def _check_disk(errno: int) -> None:
-    if errno:
-        raise FatalError(
-            f"An instance cannot be anonymized ({errorcode.get(errno, 'OSError')})",
-            "Check the disks of state.directory and output.directory, then run again",
-        )
+    if not errno:
+        return
+    symbol = errorcode.get(errno, "OSError")
+    why = "a disk is full" if errno in {ENOSPC, EDQUOT} else f"a disk cannot be used, {symbol}"
+    raise FatalError(
+        f"An instance cannot be anonymized: {why}",
+        "Check the disks of state.directory and output.directory, then run again",
+    )

@@ -1,10 +1,10 @@
 """All an anonymizer is compiled from; unlike the compiled one it travels between processes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pydicombatch.core.errors import ConfigError
+from pydicombatch.core.errors import ConfigError, Finding
 from pydicombatch.process.anonymize.anonymizer import Anonymizer
 from pydicombatch.process.anonymize.mapping import MappingFile
 from pydicombatch.process.anonymize.profile import Profile
@@ -31,6 +31,17 @@ class Recipe:
     options: tuple[str, ...] | None = None
     key: Pseudonyms | None = field(default=None, repr=False)
     mapping_file: Path | None = None
+
+    def warnings(self) -> tuple[Finding, ...]:
+        """Compile without any effect, and return what deserves a look in the script.
+
+        Raises
+        ------
+        ConfigError
+            With everything that is wrong in script, tables, options or key.
+        """
+        plan = replace(self, mapping_file=None).compile().plan
+        return plan.warnings if self.script else ()
 
     def compile(self) -> Anonymizer:
         """Make the anonymizer.

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from pydicom import Dataset, dcmread
+from pydicom import dcmread
 
 from tests.conftest import OrthancFactory
-from tests.support.canaries import identified_outside, planted
+from tests.support.canaries import SPECS, files, identified_outside, loaded, move_job, state
 from tests.support.extraction import AET, Ended, Job
-from tests.support.instances import Spec, encoded, specs
 from tests.support.orthanc import OrthancServer
 from tests.support.ports import free_port
 
@@ -26,35 +25,17 @@ SAMPLE = {
     "lookup_table": str(CONFIG / "sample-lookup-table.properties"),
 }
 BASIC = {"profile": "basic"}
-TEMPLATE = {"directory_structure": "PatientID/StudyInstanceUID/SeriesInstanceUID"}
-SPECS = list(specs(patients=3, studies=1, series=2, instances=4))
 LOCAL = free_port()
-
-
-def original(spec: Spec) -> Dataset:
-    """One of the three patients of the sample lookup table, with canaries all over."""
-    return planted(spec, f"0000010{spec.patient}")
 
 
 @pytest.fixture(scope="module")
 def orthanc(start_orthanc: OrthancFactory) -> OrthancServer:
-    server = start_orthanc([(AET, LOCAL)])
-    for spec in SPECS:
-        kind = "jpeg-lossless" if spec.instance == 1 else "explicit"
-        server.load([encoded(original(spec), kind)])
-    return server
+    return loaded(start_orthanc([(AET, LOCAL)]))
 
 
 @pytest.fixture
 def job(orthanc: OrthancServer, tmp_path: Path) -> Job:
-    rows = [["StudyInstanceUID"], *([study] for study in sorted({s.study_uid for s in SPECS}))]
-    elements = ["QueryRetrieveLevel=STUDY"]
-    output = {"directory": str(tmp_path / "out"), "database_file": "../results.csv", **TEMPLATE}
-    return Job(tmp_path, orthanc, LOCAL, "c-move", elements, rows, output=output)
-
-
-def state(job: Job) -> Path:
-    return job.out.with_name("out.identified")
+    return move_job(tmp_path, orthanc, LOCAL)
 
 
 def anonymizing(job: Job, **section: object) -> Ended:
@@ -64,10 +45,6 @@ def anonymizing(job: Job, **section: object) -> Ended:
 
 def spooled(job: Job) -> list[Path]:
     return list((state(job) / "spool").iterdir())
-
-
-def files(job: Job) -> list[Path]:
-    return sorted(path for path in job.out.rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize("decompress", [False, True])

@@ -285,3 +285,13 @@ def test_a_profile_without_a_key_is_refused() -> None:
     with pytest.raises(ConfigError, match="has no key"):
         Recipe(options=()).compile()
     assert "test, long" not in repr(BASIC)
+
+
+def test_a_profile_without_a_script_gives_no_warning_and_writes_no_file(tmp_path: Path) -> None:
+    mapping = tmp_path / "map.csv"
+    assert Recipe(options=(), key=KEY, mapping_file=mapping).warnings() == ()
+    assert not mapping.exists()
+    script = tmp_path / "s.script"
+    script.write_text('<script><e en="T" t="00100010" n="PatientName">x</e></script>')
+    assert Recipe(script=script, mapping_file=mapping).warnings() != ()
+    assert not mapping.exists()
