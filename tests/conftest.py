@@ -5,9 +5,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.dcmqrscp import DcmqrscpServer
 from tests.support.orthanc import OrthancServer
+
+# A deadline measures how busy the machine is, not whether a law holds
+settings.register_profile("pydicombatch", deadline=None)
+settings.load_profile("pydicombatch")
 
 OrthancFactory = Callable[..., OrthancServer]
 DcmqrscpFactory = Callable[..., DcmqrscpServer]

@@ -7,7 +7,7 @@ from datetime import timedelta
 from random import random
 
 from pydicombatch.app.anonymization import anonymizes
-from pydicombatch.app.parts import connect, results, schedule, stores_here
+from pydicombatch.app.parts import connect, receiver_settings, results, schedule, stores_here
 from pydicombatch.app.processing import make_processor
 from pydicombatch.config.models import Config
 from pydicombatch.core.clock import Clock
@@ -17,7 +17,7 @@ from pydicombatch.core.ports import Receiver
 from pydicombatch.core.records import Pending
 from pydicombatch.ledger.ledger import Ledger
 from pydicombatch.plan.requests import Plan
-from pydicombatch.receive.scp import StorageScp
+from pydicombatch.receive.process.parent import ProcessReceiver
 from pydicombatch.receive.spool import Spool
 from pydicombatch.runner.accounts import Accounts
 from pydicombatch.runner.breaker import Breaker
@@ -32,11 +32,10 @@ from pydicombatch.runner.projector import Projector
 from pydicombatch.runner.quarantine_limit import QuarantineLimit
 from pydicombatch.runner.summary import Summary
 from pydicombatch.runner.tally import RunTally
-from pydicombatch.runner.throttle import ByteRate, RequestRate
+from pydicombatch.runner.throttle import RequestRate
 from pydicombatch.runner.work import Work
 
 log = EventLog(__name__)
-MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -126,20 +125,9 @@ class Run:
             self._tally(Listening(self._task.config.local.port))
 
     def _make_receiver(self) -> Receiver:
-        local, limits = self._task.config.local, self._task.config.request.limits
-        megabytes = limits.megabytes_per_second
-        rate = ByteRate(megabytes * MEGABYTE, self._task.clock, self._stop) if megabytes else None
-        return StorageScp(
-            local.aet,
-            local.port,
-            local.bind,
-            self._spool,
-            str(self._task.number),
-            self._retained,
-            originator=local.calling_title,
-            accept_unsolicited=local.accept.unsolicited,
-            rate=rate,
-        )
+        task = self._task
+        settings = receiver_settings(task.config, self._spool.directory, task.number)
+        return ProcessReceiver(settings, self._retained)
 
     def _retained(self, instance: Identifiers) -> tuple[int, ...]:
         late = timedelta(seconds=self._task.config.local.accept.late)
@@ -175,6 +163,8 @@ class Run:
             clock,
             self._stop,
             self._tally,
+            is_full=self._receiver.is_full if self._receiver else lambda: False,
+            patience=retry.outage,
             ends_with_window=task.ends_with_window,
         )
         settings = Settings(

@@ -225,7 +225,8 @@ class Extraction:
         self.validate()
         config = self.config
         lines = sum(1 for _ in self.plan)
-        yield Check("configuration", f"{lines} requests of type {config.request.type}")
+        several = "1 request" if lines == 1 else f"{lines} requests"
+        yield Check("configuration", f"{several} of type {config.request.type}")
         yield from preflight.directory("output.directory", config.output.directory)
         if stores_here(config):
             yield preflight.port(config.local.bind, config.local.port)

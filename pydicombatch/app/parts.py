@@ -1,17 +1,52 @@
-"""Parts of a run that a configuration decides alone."""
+"""What a configuration means for the parts of a run. Pure mappings, one class at a time."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from pydicombatch.backends.dimse.archive import DimseArchive
 from pydicombatch.backends.dimse.peer import Peer, Timeouts, Tls
-from pydicombatch.config.models import Config, PacsTls
+from pydicombatch.config.models import Config
+from pydicombatch.config.peers import LocalTls, PacsTls
 from pydicombatch.core.model import RequestType
 from pydicombatch.core.ports import Archive
 from pydicombatch.ledger.ledger import Ledger
 from pydicombatch.plan.requests import Plan
+from pydicombatch.receive.server.settings import Durability, Limits, Settings, TlsFiles
 from pydicombatch.report.results import ResultsFile
 from pydicombatch.report.rows import header, of_query, of_request
 from pydicombatch.runner.schedule import Schedule, Window
+
+MEGABYTE = 1_000_000
+
+
+def receiver_settings(config: Config, spool: Path, run: int) -> Settings:
+    """Say what our storage SCP has to know."""
+    local = config.local
+    return Settings(
+        local.port,
+        local.aet,
+        str(spool.absolute()),
+        str(run),
+        bind=local.bind,
+        originator=local.calling_title,
+        calling_aets=local.accept.calling_aets,
+        addresses=local.accept.addresses,
+        unsolicited=local.accept.unsolicited,
+        durability=Durability(local.durability),
+        floor=int(config.state.least_free * MEGABYTE),
+        megabytes_per_second=config.request.limits.megabytes_per_second or 0.0,
+        tls=_tls_files(local.tls),
+        limits=Limits(
+            connections=2 * local.max_associations,
+            connections_per_address=local.max_associations,
+        ),
+    )
+
+
+def _tls_files(section: LocalTls | None) -> TlsFiles | None:
+    if section is None:
+        return None
+    return TlsFiles(str(section.cert), str(section.key), _path(section.ca))
 
 
 def stores_here(config: Config) -> bool:
@@ -55,10 +90,11 @@ def connect(config: Config, last_arrival: Callable[[], float] = never) -> Archiv
 def _tls(section: PacsTls | None) -> Tls | None:
     if section is None:
         return None
-    ca, cert, key = (
-        "" if path is None else str(path) for path in (section.ca, section.cert, section.key)
-    )
-    return Tls(ca, cert, key, section.verify)
+    return Tls(_path(section.ca), _path(section.cert), _path(section.key), section.verify)
+
+
+def _path(path: Path | None) -> str:
+    return "" if path is None else str(path)
 
 
 def results(config: Config, plan: Plan, ledger: Ledger) -> ResultsFile:

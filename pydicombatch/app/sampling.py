@@ -9,23 +9,24 @@ from itertools import islice
 from pathlib import Path
 
 from pydicombatch.app.anonymization import key_of_run, recipe
-from pydicombatch.app.parts import connect
+from pydicombatch.app.parts import connect, receiver_settings
 from pydicombatch.config.models import Config
 from pydicombatch.core.attribution import expectation
 from pydicombatch.core.clock import Clock
 from pydicombatch.core.model import Arrival, Request, Tally
-from pydicombatch.core.ports import Archive
+from pydicombatch.core.ports import Archive, Receiver
 from pydicombatch.plan.requests import Plan
 from pydicombatch.process.comparing import Change, Row, changes, table
 from pydicombatch.process.messages import Job, Refused
 from pydicombatch.process.workers import Workers
-from pydicombatch.receive.scp import StorageScp
+from pydicombatch.receive.process.parent import ProcessReceiver
 from pydicombatch.receive.spool import Spool
 from pydicombatch.store import tree
 from pydicombatch.store.removal import remove, within
 
 FOLDER = "sample"
 REQUESTS = 20  # that are sent at most, when they bring nothing
+RUN = 0  # no run has this number
 LOOK = 0.1  # seconds
 
 
@@ -90,32 +91,28 @@ def _folder(folder: Path) -> Iterator[Path]:
 
 
 def _retrieve(config: Config, plan: Plan, clock: Clock, spool: Spool, few: _Few) -> None:
-    local = config.local
-    scp = StorageScp(
-        local.aet, local.port, local.bind, spool, "sample", lambda _: (),
-        originator=local.calling_title,
-    )  # fmt: skip
-    scp.start(few.announce)
+    receiver = ProcessReceiver(receiver_settings(config, spool.directory, RUN), lambda _: ())
+    receiver.start(few.announce)
     archive = connect(config)
     try:
         for number, request in enumerate(islice(plan, REQUESTS), 1):
             if few.is_enough:
                 return
-            _move(config, archive, scp, request, number, few)
+            _move(config, archive, receiver, request, number, few)
             _wait(clock, config.pacs.timeouts.quiet, few)
     finally:
         archive.close()
-        scp.close()
+        receiver.close()
 
 
 def _move(
-    config: Config, archive: Archive, scp: StorageScp, request: Request, number: int, few: _Few
+    config: Config, archive: Archive, receiver: Receiver, request: Request, number: int, few: _Few
 ) -> None:
     def on_progress(_: Tally) -> None:
         if few.is_enough:
             archive.cancel()
 
-    scp.expect(expectation(number, number, request))
+    receiver.expect(expectation(number, number, request))
     archive.move(request, number, config.local.aet, on_progress)
 
 

@@ -5,7 +5,7 @@ from importlib import import_module
 import click
 
 from pydicombatch import __version__
-from pydicombatch.core.errors import FatalError, PydicombatchError
+from pydicombatch.core.errors import FatalError, PydicombatchError, as_fatal
 
 COMMANDS = {  # imported when they are used: help should not wait for pydicom
     "run": "Send every request that is left and store what comes back.",
@@ -59,8 +59,7 @@ class Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as exc:  # noqa: BLE001 - the last line of defence
-            problem = f"The program failed unexpectedly ({type(exc).__name__})"
-            click.echo(f"{problem}. Start it again; report this if it happens again.", err=True)
+            click.echo(str(as_fatal(exc)), err=True)
             ctx.exit(FatalError.exit_code)
 
 
@@ -69,7 +68,7 @@ class Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="`pydicombatch CONFIG` is short for `pydicombatch run CONFIG`. Exit codes: 0 complete, "
     "1 some requests failed, 2 configuration wrong, 3 fatal error, 4 window ended, 5 held by "
-    "another run, 130 and 143 interrupted.",
+    "another run, 129, 130 and 143 interrupted by SIGHUP, Ctrl-C and SIGTERM.",
 )
 @click.version_option(__version__, message="%(version)s")
 def commands() -> None:

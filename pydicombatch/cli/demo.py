@@ -35,8 +35,10 @@ def command(ctx: click.Context, directory: Path) -> None:
     patients = synthetic_instances()
     with DemoArchive(patients) as archive:
         local_port = _free_port()
-        click.echo(f"An archive with {len(patients)} synthetic instances listens on 127.0.0.1:")
-        click.echo(f"{archive.port}; it knows us as DEMO_STORE on port {local_port}.")
+        click.echo(f"An archive with {len(patients)} synthetic instances listens on port")
+        click.echo(
+            f"{archive.port} of this machine; it knows us as DEMO_STORE on port {local_port}."
+        )
         archive.register("DEMO_STORE", "127.0.0.1", local_port)
         find, move = write_configs(directory, archive.port, local_port, instances=patients)
         worst = 0

@@ -16,7 +16,7 @@ from pydicombatch.report import lines, status
 @click.option(
     "--failed-csv",
     type=click.Path(path_type=Path),
-    help="Write the lines that are not done into a batch file of the same columns.",
+    help="Write the lines that failed into a batch file of the same columns.",
 )
 @click.option(
     "--csv",

@@ -96,13 +96,14 @@ def _in_order(found: list[Finding]) -> list[Finding]:
 
 
 def _missing_files(loaded: Loaded) -> list[Finding]:
-    section, tls = loaded.config.anonymization, loaded.config.pacs.tls
+    section = loaded.config.anonymization
     named: dict[str, Path | None] = {}
     if section.enabled:
         keys = ("script", "lookup_table", "pixel_script", "key_file")
         named |= {f"anonymization.{key}": getattr(section, key) for key in keys}
-    if tls is not None:
-        named |= {f"pacs.tls.{key}": getattr(tls, key) for key in ("ca", "cert", "key")}
+    for side, tls in (("pacs", loaded.config.pacs.tls), ("local", loaded.config.local.tls)):
+        if tls is not None:
+            named |= {f"{side}.tls.{key}": getattr(tls, key) for key in ("ca", "cert", "key")}
     return [
         Finding(
             f"{key} names a file that does not exist: {path}",

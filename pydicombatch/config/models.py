@@ -6,21 +6,18 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from pydicombatch.config.anonymization import QUARANTINE_DAYS, Anonymization, Retention
+from pydicombatch.config.peers import Local, Pacs
 from pydicombatch.config.schedule import Schedule
 from pydicombatch.config.section import Section
 from pydicombatch.config.types import (
     AeTitle,
-    Charset,
-    Duration,
     Element,
     FilePath,
-    Host,
     Kind,
+    Megabytes,
     Names,
-    Port,
     Rate,
     Seconds,
-    SomeSeconds,
     Template,
     Templates,
     TimeZone,
@@ -32,90 +29,6 @@ from pydicombatch.core.model import Key, RequestType
 
 __all__ = ["Anonymization", "Config", "Schedule", "TimeZone"]
 TEXT = Kind("text")
-
-
-class Timeouts(Section):
-    """How long silence is tolerated."""
-
-    connect: SomeSeconds = Field(default=10.0, description="until the TCP connection stands")
-    association: SomeSeconds = Field(
-        default=30.0, description="until the archive accepts an association"
-    )
-    response: SomeSeconds = Field(
-        default=600.0, description="longest silence between two responses to a request"
-    )
-    grace: Seconds = Field(
-        default=30.0,
-        description="for running requests to end by themselves after Ctrl-C or SIGTERM",
-    )
-    quiet: Seconds = Field(
-        default=10.0, description="waiting for late instances after the final response of a C-MOVE"
-    )
-
-
-class PacsTls(Section):
-    """TLS to the archive; 1.2 and 1.3 by the BCP 195 profile, never a plain connection."""
-
-    ca: FilePath | None = Field(
-        default=None, description="PEM file of the authority to trust; the system's if not given"
-    )
-    cert: FilePath | None = Field(default=None, description="our certificate, if it asks for one")
-    key: FilePath | None = Field(default=None, description="its private key, without pass phrase")
-    verify: bool = Field(
-        default=True, description="false: do not check who answers; for tests alone"
-    )
-
-    @model_validator(mode="after")
-    def _belongs_together(self) -> "PacsTls":
-        if self.key is not None and self.cert is None:
-            raise wrong("has a key but no cert", "Name our certificate under cert")
-        return self
-
-
-class Pacs(Section):
-    """The archive we ask."""
-
-    hostname: Host = Field(description="its DNS name or IP address")
-    port: Port = Field(description="TCP port of its DICOM listener")
-    aet: AeTitle = Field(description="its AE title")
-    charset: Charset | None = Field(
-        default=None,
-        description="character set of requests with text outside ASCII (ISO_IR 192 if not given), "
-        "and of answers that declare none",
-    )
-    timeouts: Timeouts = Field(default=Timeouts(), description="how long we wait for it")
-    tls: PacsTls | None = Field(default=None, description="TLS; a plain connection if not given")
-
-
-class Accept(Section):
-    """Who may store at our storage SCP."""
-
-    unsolicited: bool = Field(
-        default=False, description="true: keep instances too that no request asked for"
-    )
-    late: Duration = Field(
-        default=86400.0,
-        description="how long after a request was sent its instances are still taken, as `24h`",
-    )
-
-
-class Local(Section):
-    """Our own application entity, to which the archive sends."""
-
-    port: Port = Field(description="TCP port of our storage SCP")
-    aet: AeTitle = Field(description="our AE title, as registered at the archive")
-    calling_aet: AeTitle | None = Field(
-        default=None, description="the AE title we call the archive with; `local.aet` if not given"
-    )
-    bind: Annotated[str, TEXT] = Field(
-        default="", description="the address our storage SCP listens on; all of them if not given"
-    )
-    accept: Accept = Field(default=Accept(), description="who may store at our storage SCP")
-
-    @property
-    def calling_title(self) -> str:
-        """The AE title of our associations to the archive."""
-        return self.calling_aet or self.aet
 
 
 class Limits(Section):
@@ -224,6 +137,11 @@ class Output(Section):
 class State(Section):
     """Where a run keeps what it must not forget."""
 
+    least_free: Megabytes = Field(
+        default=1000.0,
+        description="megabytes that must stay free on its disk; below, instances are refused and "
+        "the run pauses",
+    )
     directory: FilePath | None = Field(
         default=None,
         description="ledger, spool, log; if not given `.pydicombatch` in `output.directory`, or "

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import NoneType
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
@@ -29,8 +29,14 @@ def settings(model: type[Section] = Config, prefix: str = "") -> Iterator[Settin
         key = f"{prefix}{field.alias or name}"
         yield Setting(key, field, inner is not None)
         if inner is not None:
-            many = "[]" if get_args(field.annotation) else ""
+            many = "[]" if is_list(field.annotation) else ""
             yield from settings(inner, f"{key}{many}.")
+
+
+def is_list(annotation: Annotation) -> bool:
+    """Tell whether a hint stands for several values."""
+    origin: object = get_origin(annotation)
+    return origin is tuple
 
 
 def section_of(annotation: Annotation) -> type[Section] | None:

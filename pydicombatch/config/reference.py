@@ -6,10 +6,11 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from pydicombatch.config.outline import settings
+from pydicombatch.config.outline import is_list, settings
 from pydicombatch.config.section import Section
 from pydicombatch.config.types import Kind
 
+HOUR = 3600  # seconds
 _PLAIN = {bool: "true or false", int: "number", float: "number", str: "text"}
 
 
@@ -18,7 +19,7 @@ def describe() -> str:
     rows = ["| key | value | default | meaning |", "| --- | --- | --- | --- |"]
     for one in settings():
         kind = "section" if one.section else _kind(one.field.annotation, one.field.metadata)
-        if one.section and get_args(one.field.annotation):
+        if one.section and is_list(one.field.annotation):
             kind = "list of sections"
         meaning = (one.field.description or "").replace("|", "\\|")
         rows.append(f"| `{one.key}` | {kind} | {_default(one.field)} | {meaning} |")
@@ -51,6 +52,8 @@ def _default(field: FieldInfo) -> str:
     value = field.default
     if isinstance(value, Section) or value in (None, "", ()):
         return ""
+    if any(isinstance(one, Kind) and one.name == "duration" for one in field.metadata):
+        return f"`{value / HOUR:g}h`"
     return f"`{_shown(value)}`"
 
 

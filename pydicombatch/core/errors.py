@@ -102,3 +102,22 @@ class HeldError(FatalError):
     """Another run holds this extraction."""
 
     exit_code = 5
+
+
+def as_fatal(exc: BaseException) -> FatalError:
+    """Make an error that stops the run of any other, without its text: it may hold a value."""
+    if isinstance(exc, FatalError):
+        return exc
+    if isinstance(exc, PydicombatchError):
+        return FatalError(exc.problem, exc.remedy)
+    if isinstance(exc, MemoryError):
+        return FatalError("There is not enough memory", "Use fewer request.threads")
+    if isinstance(exc, RuntimeError) and "new thread" in str(exc):
+        return FatalError(
+            "The system does not let us start another thread",
+            "Use fewer request.threads, or raise the limit of processes of this user",
+        )
+    return FatalError(
+        f"The program failed unexpectedly ({type(exc).__name__})",
+        "Start it again, it goes on where it was; report this if it happens again",
+    )

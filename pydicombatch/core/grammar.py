@@ -101,6 +101,7 @@ def _lowered() -> dict[str, str]:
     return {entry[4].lower(): entry[4] for entry in DicomDictionary.values() if entry[4]}
 
 
+@lru_cache(maxsize=256)  # a batch file asks once for each delimiter
 def _nearest(name: str) -> str:
     keywords = _lowered()
     # a header that is read with the wrong delimiter resembles nothing, and the search is slow

@@ -69,10 +69,13 @@ class Receiver(Protocol):
         """Accept the instances of this request from now on; returns once that is in force."""
 
     def settle(self, request: int) -> None:
-        """Forget the message id of this request; its instances stay welcome by their UIDs."""
+        """Forget this request; its late instances are welcome as long as the ledger says so."""
 
     def refused(self) -> int:
         """Return how many instances nobody asked for were refused so far."""
+
+    def is_full(self) -> bool:
+        """Tell whether instances are refused because the disk of the spool is too full."""
 
     def close(self) -> None:
         """Stop listening; instances acknowledged so far have been announced."""

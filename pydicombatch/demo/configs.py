@@ -25,7 +25,7 @@ FIND_RETURNS = (
     "NumberOfSeriesRelatedInstances",
     "SeriesInstanceUID",
 )
-_PRIVATE = 0o700
+_PRIVATE, _FILE = 0o700, 0o600
 
 
 def write_configs(
@@ -134,9 +134,11 @@ def _write_batch(file: Path, columns: Sequence[str], instances: Iterable[Dataset
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)
+    file.chmod(_FILE)
 
 
 def _write(file: Path, title: str, sections: dict[str, Any]) -> Path:
     text = yaml.safe_dump(sections, sort_keys=False, allow_unicode=True, width=1000)
     file.write_text(f"# {title}\n\n{text}", encoding="utf-8")
+    file.chmod(_FILE)
     return file

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from pydicombatch.core.errors import FatalError, HeldError
@@ -37,8 +38,9 @@ class StateLock:
                 f"The state directory cannot be locked ({type(exc).__name__})",
                 "Set state.directory to a directory on a local disk",
             ) from exc
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
+        with suppress(OSError):  # a courtesy to the second run; the disk may be full
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
 
     def release(self) -> None:
         """Let the next run in."""

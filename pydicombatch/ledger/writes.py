@@ -71,7 +71,9 @@ STALE = "INSERT OR REPLACE INTO meta VALUES ('results_stale', 'true')"
 CORRECT = """
 UPDATE request SET outcome = 'complete', reason = '', remedy = ''
 WHERE id = :request AND quarantined = 0 AND (
-    (outcome IN ('partial', 'failed') AND expected > 0 AND stored >= expected)
+    -- an archive that broke off has not counted all there is (PS3.4 C.4.2.1.5)
+    (outcome IN ('partial', 'failed') AND coalesce(status, 0) IN (0x0000, 0xB000)
+        AND expected > 0 AND stored >= expected)
     OR (outcome = 'empty' AND stored > 0)
 )
 """

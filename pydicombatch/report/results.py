@@ -86,6 +86,8 @@ class ResultsFile:
 
     def open(self) -> None:
         """Make the file say what the ledger says."""
+        with _translated():  # here alone: a directory that vanishes later is not made anew
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         place = self._ledger.meta(PLACE)
         if place is None or place["path"] != str(self._path):
             with _translated():
@@ -128,7 +130,6 @@ class ResultsFile:
         self._ledger.set_meta(STALE, value=False)
         temporary = self._path.with_name(self._path.name + ".part")
         with _translated():
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             temporary.unlink(missing_ok=True)
             with _private(temporary) as file:
                 csv.writer(file).writerow(self._header)

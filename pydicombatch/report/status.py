@@ -83,7 +83,8 @@ def _list(failed: Iterable[Unfinished]) -> Iterator[str]:
             more += 1
             continue
         stored = "" if one.expected is None else f" ({one.stored} of {one.expected} stored)"
-        yield f"line {one.line}: {one.outcome}{stored} after {one.attempts} attempts"
+        tries = "1 attempt" if one.attempts == 1 else f"{one.attempts} attempts"
+        yield f"line {one.line}: {one.outcome}{stored} after {tries}"
         why = ". ".join(text for text in (one.reason, one.remedy) if text)
         if why:
             yield f"    {why}."

@@ -6,14 +6,13 @@ from dataclasses import dataclass, replace
 from random import random
 
 from pydicombatch.core.clock import Clock
-from pydicombatch.core.errors import FatalError, Unreachable
+from pydicombatch.core.errors import FatalError, Unreachable, as_fatal
 from pydicombatch.core.log import EventLog
 from pydicombatch.core.ports import Archive
 from pydicombatch.runner.backoff import wait
 from pydicombatch.runner.events import Event, Finished, Retrying
 from pydicombatch.runner.executors import EXECUTORS, Surroundings
 from pydicombatch.runner.gate import Admission, Gate
-from pydicombatch.runner.intake import as_fatal
 from pydicombatch.runner.judge import Judgement
 from pydicombatch.runner.pace import Pace
 from pydicombatch.runner.summary import Ending

@@ -8,7 +8,7 @@ from typing import Protocol
 from pydicombatch.core.attribution import Expectation, expectation
 from pydicombatch.core.clock import Clock
 from pydicombatch.core.errors import RequestError, TransientError, Unreachable
-from pydicombatch.core.model import Match, Request, RequestType
+from pydicombatch.core.model import Match, Request, RequestType, Verdict
 from pydicombatch.core.ports import Archive, Receiver
 from pydicombatch.core.records import Pending, Result
 from pydicombatch.runner import judge
@@ -101,7 +101,9 @@ def move(around: Surroundings, archive: Archive, pending: Pending) -> tuple[int,
         answer = archive.move(request, message_id, around.destination, lambda _: None)
         if around.receiver is None:
             return judge.forward(answer)
-        return judge.retrieve(answer, around.accounts.close(pending.id, answer.tally.sent))
+        # after a refusal of everything nothing more will come, so nobody waits for it
+        wanted = 0 if answer.verdict is Verdict.STOP else answer.tally.sent
+        return judge.retrieve(answer, around.accounts.close(pending.id, wanted))
 
     try:
         attempt = around.ledger.start_attempt(around.run, pending.id, around.clock.now(), expected)

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import Enum
 
 from pydicombatch.core.clock import Clock
-from pydicombatch.core.errors import TransientError
+from pydicombatch.core.errors import FatalError, TransientError
 from pydicombatch.core.log import EventLog
 from pydicombatch.runner.breaker import Breaker
 from pydicombatch.runner.events import Event, Resumed, Waiting
@@ -15,6 +15,7 @@ from pydicombatch.runner.throttle import RequestRate
 
 log = EventLog(__name__)
 KNOCK = 0.5  # seconds between two looks at an archive that is out of reach
+FULL = "the disk of the state directory is too full; make space"
 OUTAGE = "the archive cannot be reached"
 
 
@@ -37,6 +38,10 @@ class Gate:
         Set when nothing more may leave.
     on_event
         Hears when the run waits and when it goes on.
+    is_full
+        Tells whether instances cannot be taken because the disk is too full.
+    patience
+        Seconds that a full disk is waited for.
     ends_with_window
         Whether the run ends, instead of waiting, when it is outside its window.
     """
@@ -50,8 +55,13 @@ class Gate:
         stop: threading.Event,
         on_event: Callable[[Event], None],
         *,
+        is_full: Callable[[], bool] = lambda: False,
+        patience: float = 0.0,
         ends_with_window: bool,
     ) -> None:
+        self._is_full = is_full
+        self._patience = patience
+        self._full_since: float | None = None
         self._schedule = schedule
         self._rate = rate
         self._breaker = breaker
@@ -145,12 +155,31 @@ class Gate:
         if self._breaker.is_open and not self._breaker.may_knock():
             self._clock.wait(self._stop, KNOCK)
             return None
+        if self._waits_for_room():
+            return None
         if not self._reaches(connect):
             return Admission.ASIDE if self.refusals else None
         if not self._has_its_turn():
             return None
         self._go_on()
         return Admission.GRANTED
+
+    def _waits_for_room(self) -> bool:
+        """Hold requests back while the disk is too full, but not for ever."""
+        with self._lock:
+            if not self._is_full():
+                self._full_since = None
+                return False
+            now = self._clock.monotonic()
+            since = self._full_since = now if self._full_since is None else self._full_since
+        if now - since >= self._patience:
+            raise FatalError(
+                "The disk of the state directory has stayed too full for more instances",
+                "Make space, or lower state.least_free, and start again; nothing is lost",
+            )
+        self._say(FULL)
+        self._clock.wait(self._stop, KNOCK)
+        return True
 
     def _reaches(self, connect: Callable[[], None]) -> bool:
         try:

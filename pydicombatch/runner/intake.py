@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from pydicombatch.core.clock import Clock
-from pydicombatch.core.errors import FatalError, PydicombatchError
+from pydicombatch.core.errors import FatalError, as_fatal
 from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Arrival, Known, Quarantined, Stored
 from pydicombatch.core.ports import Processor
@@ -156,18 +156,6 @@ class Intake:
         with self._free:
             self._busy.discard(uid)
             self._free.notify_all()
-
-
-def as_fatal(exc: BaseException) -> FatalError:
-    """Make an error that stops the run of any other, without its text: it may hold a value."""
-    if isinstance(exc, FatalError):
-        return exc
-    if isinstance(exc, PydicombatchError):
-        return FatalError(exc.problem, exc.remedy)
-    return FatalError(
-        f"The program failed unexpectedly ({type(exc).__name__})",
-        "Start it again, it goes on where it was; report this if it happens again",
-    )
 
 
 def _drain(

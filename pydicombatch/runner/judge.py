@@ -9,6 +9,10 @@ from pydicombatch.runner.accounts import Evidence
 
 REFUSALS = frozenset({0x0122, 0x0124, 0xA900})  # PS3.4 C.4: the request itself is not accepted
 NOTHING = "The archive found nothing for this request"
+ELSEWHERE = (
+    "Check at the archive which host and port it has for our AE title, and that no firewall "
+    "stands in between"
+)
 CHECK_ROW = "Check the values of this row"
 AGAIN = "Run again; if it stays so, ask the archive's administrator what it did not send"
 
@@ -67,7 +71,8 @@ def retrieve(answer: Answer, evidence: Evidence) -> Judgement:
     lack = _lack(tally, evidence)
     if lack:
         outcome = Outcome.PARTIAL if evidence.stored else Outcome.FAILED
-        return Judgement(replace(result, outcome=outcome, reason=lack, remedy=AGAIN), again=True)
+        remedy = AGAIN if evidence.arrived or tally.failed else ELSEWHERE
+        return Judgement(replace(result, outcome=outcome, reason=lack, remedy=remedy), again=True)
     if evidence.quarantined:
         reason = f"{evidence.quarantined} instances were quarantined"
         remedy = "See the quarantine directory and the reasons in `pydicombatch status`"
@@ -110,6 +115,8 @@ def _failed(count: int) -> str:
 
 
 def _expected(answer: Answer, evidence: Evidence) -> int | None:
+    if not answer.tally.expected and answer.verdict is not Verdict.DONE:
+        return None  # counters at zero tell nothing of what could not be tried
     if answer.tally.expected is None:
         return evidence.arrived if answer.verdict is Verdict.DONE and evidence.arrived else None
     return answer.tally.expected

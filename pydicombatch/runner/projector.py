@@ -5,8 +5,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
 
-from pydicombatch.core.errors import FatalError
-from pydicombatch.runner.intake import as_fatal
+from pydicombatch.core.errors import FatalError, as_fatal
 
 PERIOD = 1.0  # seconds
 

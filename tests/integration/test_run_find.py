@@ -7,10 +7,11 @@ from pydicom.dataset import Dataset
 
 from pydicombatch import Extraction
 from tests.conftest import OrthancFactory
-from tests.support.extraction import Job, header_of
+from tests.support.extraction import Job
 from tests.support.instances import Spec, dataset, specs, to_bytes
 from tests.support.orthanc import OrthancServer
 from tests.support.ports import free_port
+from tests.support.written import header_of
 
 PATIENTS = 3
 NAMES = {1: "Müller^Jürgen", 2: "Ångström^Éloïse", 3: "Synthetic^Patient"}
@@ -41,9 +42,7 @@ def orthanc(start_orthanc: OrthancFactory) -> OrthancServer:
 def find(
     folder: Path, server: OrthancServer, elements: list[str], rows: list[list[str]], model: str
 ) -> Job:
-    return Job(
-        folder, server, free_port(), "c-find", elements, rows, request={"model": model}
-    )
+    return Job(folder, server, free_port(), "c-find", elements, rows, request={"model": model})
 
 
 def values(spec: Spec, *keywords: str) -> tuple[str, ...]:
@@ -143,9 +142,7 @@ def test_a_query_that_matches_nothing_is_complete_unless_the_operator_says_other
     assert job.run("--fail-on-empty").code == 1
 
 
-def test_the_library_finds_without_the_command_line(
-    tmp_path: Path, orthanc: OrthancServer
-) -> None:
+def test_the_library_finds_without_the_command_line(tmp_path: Path, orthanc: OrthancServer) -> None:
     elements = ["QueryRetrieveLevel=STUDY", "StudyInstanceUID"]
     job = find(tmp_path, orthanc, elements, [["PatientID"], ["P00001"], ["P00002"]], "study")
     events: list[object] = []

@@ -1,6 +1,5 @@
-"""The command line run as an operator runs it, and what it leaves read back independently."""
+"""The command line run as an operator runs it."""
 
-import csv
 import os
 import signal
 import subprocess
@@ -8,16 +7,17 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Self
 
 import yaml
-from pydicom import Dataset, dcmread
+from click.testing import CliRunner
 
+from pydicombatch.cli import commands
 from tests.support.ports import LOOPBACK
+from tests.support.written import File, data_set_of, rows_of, stored, write_csv
 
+__all__ = ["AET", "ROOT", "Archive", "Ended", "Job", "Running", "command", "data_set_of", "within"]
 ROOT = Path(__file__).parents[2]
 AET = "SAMPLE_AE"
 LIMIT = 120.0  # seconds that a command may take
@@ -44,25 +44,6 @@ class Ended:
     def text(self) -> str:
         """All it printed."""
         return self.out + self.err
-
-
-@dataclass(frozen=True)
-class File:
-    """One stored instance."""
-
-    path: Path
-    syntax: str
-    data: bytes  # the encoded data set, without File Meta Information
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the data set."""
-        return sha256(self.data).hexdigest()
-
-    @property
-    def dataset(self) -> Dataset:
-        """The data set, decoded."""
-        return dcmread(self.path)
 
 
 def configuration(
@@ -259,6 +240,12 @@ def command(
     return _checked(Ended(done.returncode, out, err))
 
 
+def within(*arguments: str) -> Ended:
+    """Run `pydicombatch` in this process, for what ends before anything is sent."""
+    done = CliRunner().invoke(commands, arguments)
+    return _checked(Ended(done.exit_code, done.stdout, done.stderr))
+
+
 def _environment() -> dict[str, str]:
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
@@ -268,54 +255,3 @@ def _checked(ended: Ended) -> Ended:
     assert "Traceback" not in ended.text, ended.text
     assert "failed unexpectedly" not in ended.text, ended.text
     return ended
-
-
-def write_csv(path: Path, rows: Iterable[Sequence[str]], encoding: str = "utf-8") -> None:
-    """Write a CSV, the header first."""
-    with path.open("w", encoding=encoding, newline="") as stream:
-        csv.writer(stream).writerows(rows)
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    """Read a CSV."""
-    with path.open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream))
-
-
-def header_of(path: Path) -> list[str]:
-    """Read the first line of a CSV."""
-    with path.open(encoding="utf-8", newline="") as stream:
-        return next(csv.reader(stream))
-
-
-def stored(directory: Path) -> dict[str, File]:
-    """Read every .dcm file outside the state directory; none may hold the same instance twice."""
-    found: dict[str, File] = {}
-    for path in sorted(directory.rglob("*.dcm")):
-        if ".pydicombatch" in path.relative_to(directory).parts:
-            continue
-        raw = path.read_bytes()
-        meta = dcmread(BytesIO(raw), specific_tags=["SOPInstanceUID"])
-        uid = str(meta.SOPInstanceUID)
-        assert str(meta.file_meta.MediaStorageSOPInstanceUID) == uid
-        assert uid not in found, f"{uid} is stored twice"
-        found[uid] = File(path, str(meta.file_meta.TransferSyntaxUID), data_set_of(raw))
-    return found
-
-
-def data_set_of(raw: bytes) -> bytes:
-    """Cut the data set, as it is encoded, out of a Part 10 file (PS3.10 7.1)."""
-    assert raw[128:132] == b"DICM"
-    length = int.from_bytes(raw[140:144], "little")  # (0002,0000)
-    return raw[144 + length :]
-
-
-def pixel_bytes(raw: bytes | Path) -> bytes:
-    """Return the value of (7FE0,0010)."""
-    ds = dcmread(BytesIO(raw) if isinstance(raw, bytes) else raw)
-    return bytes(ds.PixelData)
-
-
-def everything_written(folder: Path) -> Iterable[tuple[Path, int]]:
-    """Return every path below a folder with its permission bits."""
-    return [(path, path.lstat().st_mode & 0o777) for path in sorted(folder.rglob("*"))]

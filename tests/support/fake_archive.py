@@ -230,7 +230,8 @@ class FakeArchive:
         ae = AE(step.calling_aet)
         meta = step.instance.file_meta
         ae.requested_contexts = [build_context(step.instance.SOPClassUID, meta.TransferSyntaxUID)]
-        sender = ae.associate(LOOPBACK, self._script.destinations[asked.destination])
+        port = self._script.destinations[asked.destination]
+        sender = ae.associate(LOOPBACK, port, ae_title=asked.destination)
         if not sender.is_established:
             return
         number = step.originator_message_id

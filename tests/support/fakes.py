@@ -141,6 +141,10 @@ class FakeReceiver:
     def refused(self) -> int:
         return 0
 
+    def is_full(self) -> bool:
+        """Never."""
+        return False
+
     def close(self) -> None:
         pass
 

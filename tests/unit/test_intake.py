@@ -4,11 +4,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from pydicombatch.core.errors import FatalError, RequestError
+from pydicombatch.core.errors import FatalError, RequestError, as_fatal
 from pydicombatch.core.model import Arrival, Known, Quarantined, Stored
 from pydicombatch.runner.accounts import Accounts, Evidence
 from pydicombatch.runner.events import Event, InstanceStored
-from pydicombatch.runner.intake import WAITING, Intake, as_fatal
+from pydicombatch.runner.intake import WAITING, Intake
 from tests.support.clock import FakeClock
 from tests.support.fakes import LIMIT, FakeInstances, FakeProcessor, arrival, together
 

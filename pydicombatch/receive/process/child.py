@@ -1,0 +1,211 @@
+"""The receiver's process: serves, and does what the engine says until the engine is gone."""
+
+import contextlib
+import gc
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from pydicombatch.core.errors import ConfigError
+from pydicombatch.core.model import Arrival, Identifiers
+from pydicombatch.receive.process import wire
+from pydicombatch.receive.server.service import Service
+from pydicombatch.receive.server.settings import Settings
+
+_HOLD_BACK = 0.01  # seconds that an announcement may wait for others
+_MOST_TOGETHER = 64
+_MOST_LINES = 20  # of the log, a second: a peer must not fill it
+_SWITCH = 0.001  # seconds a thread may keep the interpreter from the loop
+_COLLECT = (20000, 20, 20)  # few objects live long here, and fewer in cycles
+_READ_SIZE = 65536
+_SPARE, _PER_PEER = 64, 2  # descriptors: ours, and the socket and the file of a peer
+
+
+def main(descriptor: int) -> None:
+    """Run the receiver; `descriptor` is our end of the engine's socket pair."""
+    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, signal.SIG_IGN)  # the engine decides when we end, or its death does
+    sys.setswitchinterval(_SWITCH)
+    gc.freeze()
+    gc.set_threshold(*_COLLECT)
+    channel = socket.socket(fileno=descriptor)
+    lines = wire.Lines()
+    messages: list[wire.Message] = []
+    while not messages:
+        data = channel.recv(_READ_SIZE)
+        if not data:
+            return
+        messages = lines.take(data)
+    try:
+        service = Service(_affordable(Settings.from_json(messages[0])))
+    except ConfigError as error:
+        channel.sendall(wire.encode({"error": [error.problem, error.remedy]}))
+        return
+    engine = Engine(channel, lines, service)
+    logging.getLogger().addHandler(_Forward(engine.tell))
+    logging.getLogger().setLevel(logging.INFO)
+    engine.tell({"ready": service.port})
+    service.attach(channel, engine.on_ready)
+    service.run(engine, engine.on_turn)
+    engine.end()
+
+
+def _affordable(settings: Settings) -> Settings:
+    """Take as many descriptors as we may have, and no more peers than they are enough for."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _SPARE + _PER_PEER * settings.limits.connections
+    soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    most = max(1, min(settings.limits.connections, (soft - _SPARE) // _PER_PEER))
+    return replace(settings, limits=replace(settings.limits, connections=most))
+
+
+class Engine:
+    """The engine, as the receiver's process sees it: port `Outlet` and control messages.
+
+    Parameters
+    ----------
+    channel
+        Our end of the socket pair.
+    lines
+        What was read of it so far.
+    service
+        The receiver.
+    """
+
+    def __init__(self, channel: socket.socket, lines: wire.Lines, service: Service) -> None:
+        channel.settimeout(0)
+        self._channel = channel
+        self._lines = lines
+        self._service = service
+        self._unsent = bytearray()
+        self._arrivals: list[Arrival] = []
+        self._since = 0.0
+        self._untaken = 0
+        self._asked: dict[int, Callable[[tuple[int, ...]], None]] = {}
+        self._questions = 0
+        self._refused = 0
+        self._act: dict[str, Callable[[wire.Message], None]] = {
+            "expect": lambda m: service.expect(wire.unpack_expectation(m["expect"])),
+            "settle": lambda m: service.settle(m["settle"]),
+            "sync": lambda m: self.tell({"sync": m["sync"]}),
+            "taken": self._on_taken,
+            "answer": self._on_answer,
+            "close": lambda _: service.stop(),
+        }
+
+    def announce(self, arrival: Arrival) -> None:
+        """Tell of an instance that is durable in the spool; never blocks."""
+        self._untaken += 1
+        if not self._arrivals:
+            self._since = time.monotonic()
+        self._arrivals.append(arrival)
+        if len(self._arrivals) >= _MOST_TOGETHER:
+            self._tell_arrivals()
+
+    def backlog(self) -> int:
+        """Return how many announcements were not taken yet."""
+        return self._untaken
+
+    def ask(self, instance: Identifiers, decide: Callable[[tuple[int, ...]], None]) -> None:
+        """Find requests sent earlier that name this instance; `decide` runs in the loop."""
+        self._questions += 1
+        self._asked[self._questions] = decide
+        self.tell({"ask": [self._questions, wire.pack_identifiers(instance)]})
+
+    def room(self, *, enough: bool) -> None:
+        """Tell that the spool's file system has fallen below its floor, or has room again."""
+        self.tell({"room": enough})
+
+    def tell(self, message: wire.Message) -> None:
+        """Send a message, after what was announced before."""
+        self._tell_arrivals()
+        self._unsent += wire.encode(message)
+        self._flush()
+
+    def on_ready(self) -> None:
+        """Do what the engine says; when it is gone, so are we."""
+        try:
+            data = self._channel.recv(_READ_SIZE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            os._exit(1)  # what is acknowledged is durable, the rest was never acknowledged
+        for message in self._lines.take(data):
+            for name in message:
+                self._act[name](message)
+
+    def on_turn(self) -> float:
+        """Tell what was held back; return for how many seconds the loop may sleep."""
+        if self._service.refused() != self._refused:
+            self._refused = self._service.refused()
+            self.tell({"refused": self._refused})
+        if self._unsent:
+            self._flush()
+        if not self._arrivals:
+            return _HOLD_BACK if self._unsent else 1.0
+        left = self._since + _HOLD_BACK - time.monotonic()
+        if left <= 0:
+            self._tell_arrivals()
+            self._flush()
+        return max(0.001, left)
+
+    def end(self) -> None:
+        """Say that this was all."""
+        self.tell({"refused": self._service.refused()})
+        self.tell({"closed": True})
+        self._channel.settimeout(10.0)
+        with contextlib.suppress(OSError):  # the engine has gone
+            if self._unsent:
+                self._channel.sendall(bytes(self._unsent))
+
+    def _tell_arrivals(self) -> None:
+        if self._arrivals:
+            packed = [wire.pack_arrival(arrival) for arrival in self._arrivals]
+            self._arrivals.clear()
+            self._unsent += wire.encode({"arrivals": packed})
+
+    def _flush(self) -> None:
+        try:
+            sent = self._channel.send(self._unsent) if self._unsent else 0
+        except BlockingIOError:
+            return
+        except OSError:
+            os._exit(1)
+        del self._unsent[:sent]
+
+    def _on_taken(self, message: wire.Message) -> None:
+        self._untaken -= message["taken"]
+
+    def _on_answer(self, message: wire.Message) -> None:
+        question, requests = message["answer"]
+        decide = self._asked.pop(question, None)
+        if decide is not None:
+            decide(tuple(requests))
+
+
+class _Forward(logging.Handler):
+    """Hands log lines to the engine; they carry no value of a data set (`core.log`)."""
+
+    def __init__(self, tell: Callable[[wire.Message], None]) -> None:
+        super().__init__()
+        self._tell = tell
+        self._second = 0
+        self._lines = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Forward a line, unless there were too many in this second."""
+        second = int(record.created)
+        if second != self._second:
+            self._second, self._lines = second, 0
+        self._lines += 1
+        if self._lines <= _MOST_LINES:
+            self._tell({"log": [record.name, record.levelno, record.getMessage()]})

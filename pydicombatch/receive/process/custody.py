@@ -1,0 +1,52 @@
+"""Which spool files the engine has been told of; the others are found after a crash."""
+
+from pathlib import Path, PurePath
+
+from pydicombatch.core.model import Arrival
+from pydicombatch.receive.spool import NAME, identify
+
+_PRUNE = 4096  # names kept, before those whose file is gone are forgotten
+
+
+class Custody:
+    """Names announced and still in the spool.
+
+    Parameters
+    ----------
+    directory
+        The spool.
+    run
+        Identity of the run; files of other runs are left alone.
+    """
+
+    def __init__(self, directory: Path, run: str) -> None:
+        self._directory = directory
+        self._run = run
+        self._announced: set[str] = set()
+        self._prune_at = _PRUNE
+
+    def begin(self) -> None:
+        """Leave what lies there before the receiver starts to those who recover the spool."""
+        self._announced |= {path.name for path in self._directory.iterdir()}
+
+    def note(self, arrival: Arrival) -> None:
+        """Remember that an arrival was announced."""
+        self._announced.add(arrival.file.name)
+        if len(self._announced) >= self._prune_at:
+            self._announced &= {path.name for path in self._directory.iterdir()}
+            self._prune_at = 2 * len(self._announced) + _PRUNE
+
+    def unannounced(self) -> list[Arrival]:
+        """Return what is durable in the spool and was not announced; now it is."""
+        found = []
+        for path in sorted(self._directory.iterdir()):
+            name = NAME.fullmatch(path.name)
+            if name and name["run"] == self._run and path.name not in self._announced:
+                numbers = () if name["requests"] == "x" else name["requests"].split("+")
+                identifiers, syntax = identify(path)
+                requests = tuple(map(int, numbers))
+                size = path.stat().st_size
+                arrival = Arrival(PurePath(path.name), identifiers, syntax, size, requests)
+                self.note(arrival)
+                found.append(arrival)
+        return found

@@ -1,0 +1,80 @@
+"""What engine and receiver say to each other: one JSON object a line, no pickle."""
+
+import json
+from pathlib import PurePath
+from typing import Any
+
+from pydicombatch.core.attribution import Expectation
+from pydicombatch.core.model import Arrival, Identifiers
+
+Message = dict[str, Any]
+_LONGEST_LINE = 1 << 24  # bytes; a request may name many thousand UIDs
+
+
+def encode(message: Message) -> bytes:
+    """Return one line."""
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+class Lines:
+    """Messages out of bytes, however they are cut."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def take(self, data: bytes) -> list[Message]:
+        """Return the messages that are complete with `data`.
+
+        Raises
+        ------
+        ValueError
+            If a line is no message.
+        """
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > _LONGEST_LINE:
+            raise ValueError("a line is too long")
+        return [json.loads(line) for line in lines]
+
+
+def pack_arrival(arrival: Arrival) -> list[Any]:
+    """Turn an arrival into plain values."""
+    found = arrival.identifiers
+    return [
+        arrival.file.name,
+        pack_identifiers(found),
+        arrival.transfer_syntax_uid,
+        arrival.size,
+        arrival.requests,
+    ]
+
+
+def unpack_arrival(values: list[Any]) -> Arrival:
+    """Read what `pack_arrival` wrote."""
+    file, identifiers, syntax, size, requests = values
+    return Arrival(PurePath(file), Identifiers(*identifiers), syntax, size, tuple(requests))
+
+
+def pack_identifiers(found: Identifiers) -> list[str]:
+    """Turn identifiers into plain values."""
+    return [
+        found.sop_class_uid,
+        found.sop_instance_uid,
+        found.study_instance_uid,
+        found.series_instance_uid,
+        found.patient_id,
+        found.accession_number,
+    ]
+
+
+def pack_expectation(one: Expectation) -> list[Any]:
+    """Turn an expectation into plain values."""
+    keys = [[keyword, sorted(values)] for keyword, values in one.keys]
+    return [one.request, one.message_id, keys]
+
+
+def unpack_expectation(values: list[Any]) -> Expectation:
+    """Read what `pack_expectation` wrote."""
+    request, message_id, keys = values
+    return Expectation(
+        request, message_id, tuple((keyword, frozenset(allowed)) for keyword, allowed in keys)
+    )

@@ -1,0 +1,215 @@
+"""One thread, all peers: the selector around connections. It decides nothing."""
+
+import contextlib
+import selectors
+import socket
+import ssl
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+
+from pydicombatch.core.log import EventLog
+from pydicombatch.receive.server.admission import Admission, Meter, admission, deadline
+from pydicombatch.receive.server.connection import Connection
+from pydicombatch.receive.server.intake import Intake
+from pydicombatch.receive.server.settings import Settings
+from pydicombatch.receive.upperlayer.negotiation import LOCAL_LIMIT_EXCEEDED, Policy
+from pydicombatch.receive.upperlayer.pdu import encode_reject
+
+BUFFER = 262144  # bytes; a larger one leaves the cache
+_TICK = 0.25  # seconds between two looks at deadlines
+_LONGEST_NAP = 0.05  # seconds, when the byte rate is used up
+_MOST_LINGERING = 64
+_LONGEST_FAREWELL = 60.0  # seconds for what is complete to be acknowledged
+_READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+
+log = EventLog(__name__)
+
+
+class Loop:
+    """Serves until `stop` is called and what was received is acknowledged.
+
+    Parameters
+    ----------
+    listener
+        Listening, not blocking.
+    settings
+        Limits, rate and policy.
+    tls
+        Wraps every connection; None: plain.
+    """
+
+    def __init__(
+        self, listener: socket.socket, settings: Settings, tls: ssl.SSLContext | None
+    ) -> None:
+        self.buffer = memoryview(bytearray(BUFFER))
+        self.held = 0
+        self._listener = listener
+        self._settings = settings
+        self._limits = settings.limits
+        self._tls = tls
+        self._policy = Policy(
+            settings.aet, frozenset(settings.calling_aets), max_pdu=settings.max_pdu
+        )
+        self._selector = selectors.DefaultSelector()
+        self._watched: dict[Connection, int] = {}
+        self._per_address: Counter[str] = Counter()
+        self._lingering: deque[tuple[float, socket.socket]] = deque()
+        self._meter = Meter(settings.megabytes_per_second * 1e6)
+        self._posted: deque[Callable[[], None]] = deque()
+        self._waker, self._wake = socket.socketpair()
+        self._waker.settimeout(0)
+        self._wake.settimeout(0)
+        self._intake: Intake | None = None
+        self._stopping = False
+        self._next_tick = self._patience = 0.0
+
+    def post(self, action: Callable[[], None]) -> None:
+        """Run something in the loop's thread, soon; from any thread."""
+        self._posted.append(action)
+        with contextlib.suppress(BlockingIOError, OSError):  # full: it wakes up anyhow
+            self._wake.send(b"\0")
+
+    def stop(self) -> None:
+        """Accept nobody any more, acknowledge what is complete, then end; from any thread."""
+
+        def begin() -> None:
+            self._stopping = True
+            self._patience = time.monotonic() + _LONGEST_FAREWELL
+            if self._intake is not None:
+                self._intake.refuse_new()
+
+        self.post(begin)
+
+    def watch(self, connection: Connection, *, read: bool, write: bool) -> None:
+        """Call `on_ready` when the socket can be read or written."""
+        wanted = (_READ if read else 0) | (_WRITE if write else 0)
+        watched = self._watched.get(connection)
+        if watched is None or watched == wanted:
+            return
+        if not wanted:
+            self._selector.unregister(connection.socket)
+        elif not watched:
+            self._selector.register(connection.socket, wanted, connection.on_ready)
+        else:
+            self._selector.modify(connection.socket, wanted, connection.on_ready)
+        self._watched[connection] = wanted
+
+    def count(self, size: int) -> None:
+        """Note that bytes were read."""
+        if self._settings.megabytes_per_second:
+            self._meter.count(size, time.monotonic())
+
+    def leave(self, connection: Connection) -> None:
+        """Forget a connection that closes its socket."""
+        if self._watched.pop(connection, 0):
+            self._selector.unregister(connection.socket)
+        self._per_address[connection.address] -= 1
+        if not self._per_address[connection.address]:
+            del self._per_address[connection.address]
+
+    def attach(self, sock: socket.socket, on_ready: Callable[[], None]) -> None:
+        """Call `on_ready` when this socket, too, can be read."""
+        self._selector.register(sock, _READ, on_ready)
+
+    def run(self, intake: Intake, on_turn: Callable[[], float]) -> None:
+        """Serve; return once stopped.
+
+        Parameters
+        ----------
+        intake
+            Where data sets go.
+        on_turn
+            Called between turns; returns for how many seconds the loop may sleep at most.
+        """
+        self._intake = intake
+        self._selector.register(self._listener, _READ, self._accept)
+        self._selector.register(self._waker, _READ, self._woken)
+        try:
+            while not self._stopping or (not intake.idle() and time.monotonic() < self._patience):
+                self._turn(intake, min(on_turn(), _LONGEST_NAP))
+        finally:
+            self._end(intake)
+
+    def _turn(self, intake: Intake, timeout: float) -> None:
+        nap = self._meter.wait(time.monotonic()) if self._settings.megabytes_per_second else 0.0
+        if nap:
+            time.sleep(min(nap, _LONGEST_NAP))
+        if not nap or self._stopping:
+            for key, _ in self._selector.select(timeout):
+                key.data()
+        while self._posted:
+            self._posted.popleft()()
+        if (now := time.monotonic()) >= self._next_tick:
+            self._next_tick = now + _TICK
+            self._look_at_deadlines(now)
+        intake.tick()
+
+    def _woken(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._waker.recv(4096)
+
+    def _accept(self) -> None:
+        for _ in range(self._limits.connections_per_turn):
+            try:
+                sock, peer = self._listener.accept()
+            except OSError:  # nobody there, gone again, or out of descriptors: later
+                return
+            self._admit(sock, str(peer[0]).removeprefix("::ffff:"))  # IPv4 on a dual socket
+
+    def _admit(self, sock: socket.socket, address: str) -> None:
+        verdict = admission(address, self._per_address, self._limits, self._settings.addresses)
+        if self._stopping or verdict is Admission.STRANGER:
+            sock.close()
+        elif verdict is Admission.FULL:
+            self._send_away(sock)
+        elif self._intake is not None:
+            self._welcome(sock, address, self._intake)
+
+    def _welcome(self, sock: socket.socket, address: str, intake: Intake) -> None:
+        sock.settimeout(0)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if self._tls is not None:
+                sock = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        except OSError:
+            sock.close()
+            return
+        connection = Connection(sock, address, self._policy, self._limits, intake, self)
+        self._selector.register(sock, _READ, connection.on_ready)
+        self._watched[connection] = _READ
+        self._per_address[address] += 1
+
+    def _send_away(self, sock: socket.socket) -> None:
+        """Reject as transient without reading; closed a little later, so that it is heard."""
+        sock.settimeout(0)
+        if self._tls is None and len(self._lingering) < _MOST_LINGERING:
+            with contextlib.suppress(OSError):
+                sock.send(encode_reject(*LOCAL_LIMIT_EXCEEDED))
+                sock.shutdown(socket.SHUT_WR)
+            self._lingering.append((time.monotonic() + 1.0, sock))
+        else:
+            sock.close()
+
+    def _look_at_deadlines(self, now: float) -> None:
+        while self._lingering and self._lingering[0][0] <= now:
+            self._lingering.popleft()[1].close()
+        for connection in list(self._watched):
+            if deadline(connection.progress, self._limits) <= now:
+                log.warning("association.timeout", reason=connection.association.phase.value)
+                connection.abort()
+
+    def _end(self, intake: Intake) -> None:
+        for connection in list(self._watched):
+            connection.abort()
+        intake.close()
+        while self._posted:
+            self._posted.popleft()()
+        for connection in list(self._watched):
+            connection.close()
+        for _, sock in self._lingering:
+            sock.close()
+        self._selector.close()
+        for sock in (self._listener, self._waker, self._wake):
+            sock.close()
