@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from tests.support.extraction import Ended, command, everything_written
+from tests.support.extraction import Ended, command
 from tests.support.instances import SECONDARY_CAPTURE, Spec, dataset, file, specs, to_bytes
+from tests.support.written import everything_written
 
 CANARY = "QZXCANARY"
 SCRIPT = """<script>

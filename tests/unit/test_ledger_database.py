@@ -198,11 +198,11 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date_and_keeps_its_rows(
         old.execute(f"INSERT INTO instance VALUES {row}")
         old.execute("PRAGMA user_version=1")
         old.commit()
+    sql = "SELECT sop_instance_uid, stored_uid FROM instance"
+    plan = "EXPLAIN QUERY PLAN SELECT 1 FROM instance WHERE stored_uid = 'x'"
     for _ in range(2):
         database = Database(path)
-        sql = "SELECT sop_instance_uid, stored_uid FROM instance"
         assert database.run(lambda db: db.execute(sql).fetchall()) == [("1.2", None)]
-        plan = "EXPLAIN QUERY PLAN SELECT 1 FROM instance WHERE stored_uid = 'x'"
         (used,) = database.run(lambda db: db.execute(plan).fetchall())
         assert "instance_stored_uid" in used[-1]
         database.close()
