@@ -10,7 +10,7 @@ from pydicombatch.app.composition import Run, Task
 from pydicombatch.app.parts import connect, stores_here
 from pydicombatch.config.digest import digests
 from pydicombatch.config.load import load
-from pydicombatch.config.models import Config
+from pydicombatch.config.models import STATE, Config
 from pydicombatch.config.places import misplaced
 from pydicombatch.core.clock import Clock, SystemClock
 from pydicombatch.core.errors import ConfigError, FatalError
@@ -32,7 +32,6 @@ from pydicombatch.store.tree import create
 from pydicombatch.store.verify import Finding, Recorded, compare, unknown
 
 log = EventLog(__name__)
-STATE = ".pydicombatch"  # where the state lies by default, in the output directory
 KIND = "type"  # a file in the state directory: the type of the requests it is about
 Listener = Callable[[Event], None]
 

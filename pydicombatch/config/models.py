@@ -28,6 +28,7 @@ from pydicombatch.core.model import Key, RequestType
 
 __all__ = ["Config", "Schedule", "TimeZone"]
 TEXT = Kind("text")
+STATE = ".pydicombatch"  # where the state lies by default, in the output directory
 
 
 class Limits(Section):
@@ -189,6 +190,6 @@ class Config(Section):
         if self.state.directory is not None:
             return self.state.directory
         if not self.anonymization.enabled:
-            return self.output.directory / ".pydicombatch"
+            return self.output.directory / STATE
         folder = self.output.directory.absolute()
         return folder.with_name(f"{folder.name}.identified")

@@ -7,25 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pydicombatch.runner.throttle import RequestRate, pause
+from pydicombatch.runner.throttle import RequestRate
 from tests.support.clock import FakeClock
-
-
-@pytest.mark.parametrize(
-    ("last_end", "throttle_time", "now", "expected"),
-    [
-        (None, 5, 100, 0),
-        (100, 5, 100, 5),
-        (100, 5, 103, 2),
-        (100, 5, 105, 0),
-        (100, 5, 200, 0),
-        (100, 0, 100, 0),
-    ],
-)
-def test_a_thread_rests_for_what_is_left_of_its_pause(
-    last_end: float | None, throttle_time: float, now: float, expected: float
-) -> None:
-    assert pause(last_end, throttle_time, now) == expected
 
 
 def test_the_first_request_leaves_at_once() -> None:
