@@ -47,7 +47,7 @@ def command(
     click.echo(f"Running extraction defined in: {config}")
     extraction = Extraction.from_file(config)
     warnings = extraction.validate()
-    click.echo("Anonymization DISABLED")
+    click.echo(f"Anonymization {'ENABLED' if extraction.anonymizes else 'DISABLED'}")
     for warning in warnings:
         click.echo(f"Warning: {warning}", err=True)
     display = Display(extraction.config.request.type, bars=sys.stderr.isatty() and not no_progress)

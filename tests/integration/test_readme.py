@@ -275,11 +275,11 @@ def test_a_port_that_an_archive_cannot_reach_shows_as_the_table_says(
     assert says(printed, symptom("The archive cannot send")), printed
 
 
-def test_a_configuration_that_wants_anonymization_is_refused(reader: Reader) -> None:
+def test_a_configuration_whose_anonymizer_script_is_none_is_refused(reader: Reader) -> None:
     config = reader.vary("anonymized", ("output:", ANONYMIZED))
     code, printed = reader.run(f"pydicombatch {config}")
     assert code == 2
-    assert "cannot anonymize yet" in printed
+    assert "choose.py" in printed
     assert not (reader.folder / "anonymized").exists()
 
 
