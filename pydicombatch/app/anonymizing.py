@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePath
 
+from pydicombatch.config.models import STATE
 from pydicombatch.core.errors import ConfigError
 from pydicombatch.process.messages import Job, Made, Refused
 from pydicombatch.process.recipe import Recipe
@@ -87,7 +88,8 @@ def _below(path: Path, hidden: Path) -> Iterator[Source]:
 
 
 def _is_input(folder: Path, hidden: Path) -> bool:
-    return folder.resolve() != hidden and not folder.name.startswith(WORK)
+    ours = folder.name == STATE or folder.name.startswith(WORK)
+    return folder.resolve() != hidden and not ours
 
 
 def _refuse_twins(found: list[Source]) -> None:
