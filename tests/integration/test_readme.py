@@ -232,7 +232,7 @@ def test_a_symptom_shows_as_the_table_says(
     if code is None:  # a run that waits until it is interrupted
         never = ("start_time: 19:00", "start_time: 03:00"), ("end_time: 07:00", "end_time: 03:01")
         config = reader.vary(name, (old, new), *never)
-        ended, printed = reader.run(f"timeout --signal=TERM 5 pydicombatch {config}")
+        ended, printed = reader.run(f"timeout --signal=TERM 10 pydicombatch {config}")
         assert ended == 124
     else:
         ended, printed = reader.run(f"pydicombatch run {config} {options}")
