@@ -13,7 +13,7 @@ from pydicombatch.core.errors import FatalError, PydicombatchError
 
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], Any]
-VERSION = 1
+VERSION = 2
 MOST_TOGETHER = 256  # operations that share one commit
 CACHE = 16_384  # KiB at most: identities and UIDs hit their index anywhere, 2 MiB are too few
 
@@ -150,6 +150,12 @@ def _prepare(connection: sqlite3.Connection) -> None:
         raise FatalError(
             "The ledger was written by a newer version of pydicombatch",
             "Use that version again, or start anew with --restart",
+        )
+    if 0 < version < VERSION:
+        raise FatalError(
+            "The ledger was written by an older version of pydicombatch",
+            "Use that version again, or start anew with --restart; files that are there are "
+            "recognised",
         )
     if version == 0:
         _create(connection)
