@@ -52,8 +52,8 @@ def command(
         if failed_csv:
             status.write_csv(failed_csv, names, lines.failed(columns, ledger.lines()))
         if missing_csv:
-            rows = ((str(line), uid) for line, uid in ledger.missing())
-            status.write_csv(missing_csv, ["Line", "SOPInstanceUID"], rows)
+            lacking = ((str(line), uid) for line, uid in ledger.missing())
+            status.write_csv(missing_csv, ["Line", "SOPInstanceUID"], lacking)
         if all_csv:
             rows = lines.with_fate(columns, ledger.lines())
             status.write_csv(all_csv, [*names, *lines.FATE], rows)

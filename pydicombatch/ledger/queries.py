@@ -21,7 +21,7 @@ ORDER BY line LIMIT ?
 ENTRY = """
 SELECT id, request.line, keys, carried, outcome, status, expected, stored, failed, quarantined,
     matches, attempt, attempts, seconds, reason, remedy, finished, evidence,
-    (SELECT count(*) FROM missing WHERE request = request.id) FROM request
+    (SELECT count(*) FROM missing WHERE missing.request = request.id) FROM request
 """
 # Requests that left the batch file keep their rows when they brought something.
 BROUGHT = "(line IS NOT NULL OR stored > 0 OR matches > 0)"
@@ -31,7 +31,7 @@ LEFT = (
     ENTRY
     + f"WHERE finished IS NOT NULL AND line IS NULL AND {BROUGHT} AND id > ? ORDER BY id LIMIT ?"
 )
-LINES = ENTRY.replace("SELECT", "SELECT batch.line,").replace(
+LINES = ENTRY.replace("SELECT", "SELECT batch.line,", 1).replace(
     "FROM request", "FROM batch JOIN request ON request.id = batch.request"
 )
 LINES += "WHERE batch.line > ? ORDER BY batch.line LIMIT ?"
