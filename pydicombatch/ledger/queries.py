@@ -95,7 +95,7 @@ class Queries:
         """Go through the requests in the order in which they finished, behind a running number."""
         while rows := self._all(BY_FINISH, (number, PAGE)):
             yield from map(_entry, rows)
-            number = rows[-1][-1]
+            number = _entry(rows[-1]).finished or number
 
     def results(self) -> Iterator[Entry]:
         """Go through the finished requests in the order of the batch file."""
