@@ -114,8 +114,8 @@ class Script:
     reject: Sequence[tuple[int, int, int]] = ()  # (result, source, reason) for the first ones
     contexts: Sequence[str] = CONTEXTS
     destinations: dict[str, int] = field(default_factory=dict)  # AE title -> port on loopback
-    # What is played to a C-FIND once a C-MOVE was asked for; it may look at the question.
-    queries: "Sequence[Step] | Callable[[Asked], Sequence[Step]]" = (Final(0xA900),)
+    # What a C-FIND is answered with in place of `answers`; None: after a C-MOVE it is refused.
+    queries: "Callable[[Asked], Sequence[Step]] | None" = None
     idle_abort: bool = False  # abort after each operation's final response
     idle_release: bool = False  # release after each operation's final response
 
@@ -208,9 +208,10 @@ class FakeArchive:
     def _steps(self, asked: Asked) -> Sequence[Step]:
         queries = self._script.queries
         with self._lock:
-            if asked.operation == "FIND" and any(one.operation == "MOVE" for one in self.asked):
+            moved = any(one.operation == "MOVE" for one in self.asked)
+            if asked.operation == "FIND" and (moved or queries is not None):
                 self.queried.append(asked)
-                return queries(asked) if callable(queries) else queries
+                return queries(asked) if queries is not None else [Final(0xA900)]
             number = min(len(self.asked), len(self._script.answers) - 1)
             self.asked.append(asked)
             return self._script.answers[number]
