@@ -108,9 +108,9 @@ class Asked:
 
 @dataclass
 class Script:
-    """What is played: one list of steps a request, the last list again and again."""
+    """What is played: one list of steps a request, the last list again and again, or as asked."""
 
-    answers: Sequence[Sequence[Step]] = ((Final(),),)
+    answers: "Sequence[Sequence[Step]] | Callable[[Asked], Sequence[Step]]" = ((Final(),),)
     reject: Sequence[tuple[int, int, int]] = ()  # (result, source, reason) for the first ones
     contexts: Sequence[str] = CONTEXTS
     destinations: dict[str, int] = field(default_factory=dict)  # AE title -> port on loopback
@@ -212,9 +212,11 @@ class FakeArchive:
             if asked.operation == "FIND" and (moved or queries is not None):
                 self.queried.append(asked)
                 return queries(asked) if queries is not None else [Final(0xA900)]
-            number = min(len(self.asked), len(self._script.answers) - 1)
+            answers = self._script.answers
             self.asked.append(asked)
-            return self._script.answers[number]
+            if callable(answers):
+                return answers(asked)
+            return answers[min(len(self.asked), len(answers)) - 1]
 
     def _perform(
         self, step: Step, assoc: Association, request: C_FIND | C_MOVE, context: int, asked: Asked

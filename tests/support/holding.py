@@ -54,6 +54,11 @@ def answering(
     return answer
 
 
+def moving(instances: Sequence[Dataset]) -> Callable[[Asked], Sequence[Step]]:
+    """Send what a C-MOVE names."""
+    return lambda asked: sending(matches(instances, asked.identifier))
+
+
 def _row(asked: Asked, group: list[Dataset], counts: bool) -> Dataset:
     row = Dataset()
     level = asked.identifier.QueryRetrieveLevel
