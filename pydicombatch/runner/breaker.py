@@ -55,8 +55,8 @@ class Breaker:
         """Whether the archive is out of reach."""
         return self._since is not None
 
-    def trip(self, error: PydicombatchError) -> None:
-        """Say that the archive could not be reached, or has turned us away.
+    def trip(self, error: PydicombatchError) -> bool:
+        """Say that the archive could not be reached, or has turned us away; whether that is news.
 
         Raises
         ------
@@ -70,7 +70,7 @@ class Breaker:
             if self._since is None:
                 self._since, self._knocks = now, 0
             elif self._knocker != threading.get_ident():
-                return  # another thread that was under way when it began
+                return False  # another thread that was under way when it began
             self._knocks += 1
             self._knocker = None
             self._refusals = self._refusals + 1 if isinstance(error, FatalError) else 0
@@ -79,6 +79,7 @@ class Breaker:
                     raise error
                 raise FatalError(error.problem, error.remedy) from error
             self._next = now + wait(self._knocks, self._first, self._longest, self._random())
+            return True
 
     def may_knock(self) -> bool:
         """Tell one thread, when the time has come, to try the archive."""

@@ -143,7 +143,8 @@ class Gate:
         with self._lock:
             self._served.discard(threading.get_ident())
             self._refused.pop(threading.get_ident(), None)
-        self._breaker.trip(error)
+        if not self._breaker.trip(error):
+            return  # another thread has said it
         self._say(f"{OUTAGE}: {error.problem}")
         log.warning("archive.unreachable", error=type(error).__name__)
 

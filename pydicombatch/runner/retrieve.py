@@ -98,14 +98,14 @@ class Retrieval:
 
     def _listed_before(self, before: Holding) -> Listing | None:
         """Return what an earlier attempt should have brought, if it has brought something."""
-        if not before.attempts or not before.all:
+        if not before.attempts or not before.stored:
             return None
         return self._inventory.instances(len(before.all)) or None
 
     def _retrieved(self, before: Holding, listed: Listing | None) -> Judgement:
         asked = [self._request]
         if listed is not None:
-            missing = _lacking(listed, before)
+            missing = _lacking(listed, before.stored)  # what was quarantined may do better now
             if not missing:
                 return judge.retrieve(ALL_HERE, Evidence(), before, Census(None, frozenset(listed)))
             if len(missing) < len(listed) and not self._around.habits.moves_no_instances:
@@ -120,7 +120,7 @@ class Retrieval:
     def _settled(self, answer: Answer, holding: Holding) -> Judgement:
         """Hold a success against what the archive says elsewhere; fetch at once what it forgot."""
         related, listed = self._census(answer.tally, holding)
-        missing = _lacking(listed or {}, holding)
+        missing = _lacking(listed or {}, holding.all)
         census = Census(related, None if listed is None else frozenset(listed))
         if missing and holding.all and not self._around.habits.moves_no_instances:
             again = self._sent(drill.repairs(self._request, missing))
@@ -175,12 +175,12 @@ class Retrieval:
             if listed is None:
                 with suppress(NoTurnError, TransientError):
                     listed = self._inventory.instances(len(holding.all))
-            if listed and not _lacking(listed, holding):
+            if listed and not _lacking(listed, holding.all):
                 log.info("request.unanswered", request=self._id, stored=len(holding.stored))
                 census = Census(None, frozenset(listed))
                 return judge.retrieve(ALL_HERE, self._evidence, holding, census)
         again = isinstance(error, TransientError)
-        missing = tuple(_lacking(listed or {}, holding))
+        missing = tuple(_lacking(listed or {}, holding.all))
         return judge.failure(error, len(holding.stored), again=again, missing=missing)
 
     def _take_turn(self, archive: Archive) -> None:
@@ -204,9 +204,9 @@ class Retrieval:
         self._around.ledger.interrupt(self._attempt, self._around.clock.now(), reason)
 
 
-def _lacking(listed: Listing, holding: Holding) -> dict[str, drill.Place]:
-    """Return the listed instances whose fate is unknown."""
-    return {uid: place for uid, place in listed.items() if uid not in holding.all}
+def _lacking(listed: Listing, held: frozenset[str]) -> dict[str, drill.Place]:
+    """Return the listed instances that are not held."""
+    return {uid: place for uid, place in listed.items() if uid not in held}
 
 
 def _together(answers: list[Answer]) -> Answer:

@@ -58,7 +58,7 @@ def test_f06_an_archive_that_forgets_the_destination_stops_the_run_too(tmp_path:
         ended = done.run()
         assert ended.code == 3
         assert len(archive.asked) == 4
-    assert ended.text.count(UNKNOWN) == 1
+    assert ended.text.count(f"{UNKNOWN}. Ask its administrator") == 1
     assert [row["Outcome"] for row in done.results()] == ["complete"]
 
 
