@@ -140,12 +140,14 @@ AeTitle = Annotated[str, AfterValidator(_ae_title), Kind("AE title")]
 Host = Annotated[str, AfterValidator(_host), Kind("host")]
 Port = Annotated[int, Field(ge=1, le=65535), Kind("port")]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False), Kind("seconds")]
-SomeSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False), Kind("seconds above 0")]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False), Kind("number above 0")]
 Megabytes = Annotated[float, Field(ge=0, allow_inf_nan=False), Kind("megabytes")]
 FilePath = Annotated[Path, AfterValidator(_path), Kind("path")]
 Charset = Annotated[str, AfterValidator(_charset), Kind("character set")]
 Element = Annotated[str, AfterValidator(_element), Kind("element")]
+SomeDuration = Annotated[
+    float, BeforeValidator(_duration), Field(gt=0, allow_inf_nan=False), Kind("duration above 0")
+]
 Duration = Annotated[
     float, BeforeValidator(_duration), Field(ge=0, allow_inf_nan=False), Kind("duration")
 ]

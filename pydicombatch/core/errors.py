@@ -4,6 +4,7 @@ PydicombatchError
 ├── ConfigError       the operator edits a file; nothing was sent
 ├── TransientError    the runner tries this request again later
 │   └── Unreachable   no request was sent: the archive is down or takes no more associations
+│       └── Busy      it is there, and turns us away for load
 ├── RequestError      the runner records why and moves to the next request
 └── FatalError        the run stops; every other request would fail the same way
     └── HeldError     another run holds this extraction
@@ -86,6 +87,10 @@ class TransientError(PydicombatchError):
 
 class Unreachable(TransientError):  # noqa: N818 - names the archive's state, as Outcome does
     """The archive is down or takes no more associations; nothing was sent, no attempt is spent."""
+
+
+class Busy(Unreachable):
+    """The archive rejects associations for load (PS3.8 9.3.4, transient): fewer may help."""
 
 
 class RequestError(PydicombatchError):
