@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydicombatch.app.extraction import Extraction
 from pydicombatch.app.parts import stores_here
 from pydicombatch.config.load import content, read
+from pydicombatch.config.models import Config
 from pydicombatch.config.text import read_text
 from pydicombatch.core.errors import ConfigError
 from pydicombatch.ledger.lock import holder
@@ -52,7 +53,8 @@ def paths(path: Path, environ: Mapping[str, str]) -> Iterator[Need]:
         If the configuration is wrong.
     """
     config = read(path, environ).config
-    found = [_absolute(path), *(_absolute(one) for key, one in named(config) if _is_read(key))]
+    used = (one for key, one in named(config) if _is_read(key, config))
+    found = [_absolute(path), *map(_absolute, used)]
     for one in dict.fromkeys(found):
         yield "read", one
     written = [config.output.directory, config.state_directory, config.results.parent]
@@ -105,7 +107,9 @@ def named(section: BaseModel, prefix: str = "") -> Iterator[tuple[str, Path]]:
                 yield f"{prefix}{name}", one
 
 
-def _is_read(key: str) -> bool:
+def _is_read(key: str, config: Config) -> bool:
+    if key.startswith("anonymization.") and not config.anonymization.enabled:
+        return False  # named, as in many older files, and never opened
     return key not in DIRECTORIES | RESULTS
 
 
