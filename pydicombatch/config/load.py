@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from pydicombatch.config.excerpt import Spot
 from pydicombatch.config.findings import findings
 from pydicombatch.config.models import Config
 from pydicombatch.config.retired import retire
@@ -100,10 +101,10 @@ def content(path: Path) -> str:
             raw = stream.read(4 * LARGEST)
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
-        line = exc.object.count(b"\n", 0, exc.start) + 1
-        raise ConfigError.of(
-            "The configuration is not UTF-8 text", "Save it as UTF-8", file, line
-        ) from None
+        spot = Spot(exc.object.count(b"\n", 0, exc.start) + 1)
+        source = Source(file, tuple(raw.decode("utf-8", "replace").split("\n")))
+        finding = source.at(spot, "The configuration is not UTF-8 text", "Save it as UTF-8")
+        raise ConfigError(finding) from None
     except FileNotFoundError as exc:
         raise ConfigError.of(
             "The configuration file does not exist", "Check its name and folder", file
