@@ -3,6 +3,7 @@
 from importlib import import_module
 
 import click
+from click.shell_completion import CompletionItem
 
 from pydicombatch import __version__
 from pydicombatch.core.errors import FatalError, PydicombatchError, as_fatal
@@ -12,6 +13,7 @@ COMMANDS = {  # imported when they are used: help should not wait for pydicom
     "check": "Look at everything a run needs, and send a C-ECHO.",
     "status": "Say what is done, pending and failed, and why.",
     "verify": "Read every stored file again and compare it with what was recorded.",
+    "init": "Write a commented configuration to begin with.",
     "demo": "Run a find and a move against an archive with synthetic patients.",
 }
 INTERRUPTED = 130
@@ -36,6 +38,10 @@ class Commands(click.Group):
         """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer the commands, and files: a configuration may stand in their place."""
+        return [*super().shell_complete(ctx, incomplete), CompletionItem(incomplete, type="file")]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

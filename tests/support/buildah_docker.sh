@@ -1,0 +1,56 @@
+#!/bin/bash
+# `docker run` as far as bin/run-docker-extraction.sh uses it, by buildah, which needs no kernel
+# feature that a container of its own would lack. The network is the machine's.
+set -eu
+[ "$1" = run ]
+shift
+options=() workdir=/
+while [ "${1#--}" != "$1" ]; do
+    case $1 in
+    --rm | --init | --interactive | --tty) shift ;;
+    --publish | --network | --userns) shift 2 ;;
+    --workdir)
+        workdir=$2
+        shift 2
+        ;;
+    --user)
+        options+=(--user "$2")
+        shift 2
+        ;;
+    --env)
+        case $2 in
+        *=*) options+=(--env "$2") ;;
+        *) options+=(--env "$2=${!2}") ;;
+        esac
+        shift 2
+        ;;
+    --mount)
+        source=${2#*source=}
+        source=${source%%,*}
+        case $2 in
+        *,readonly) options+=(--volume "$source:$source:ro") ;;
+        *) options+=(--volume "$source:$source") ;;
+        esac
+        shift 2
+        ;;
+    *) exit 125 ;;
+    esac
+done
+image=$1
+shift
+container=$(buildah from --pull-never "$image")
+trap 'buildah rm "$container" >/dev/null' EXIT
+# An interrupt is for the program in it, whose exit code is the answer
+trap : INT TERM
+buildah config --workingdir "$workdir" "$container"
+entry=$(buildah inspect --type image --format '{{index .Docker.Config.Entrypoint 0}}' "$image")
+buildah run "${options[@]}" "$container" -- "$entry" "$@" &
+child=$!
+code=0
+wait "$child" || code=$?
+# `wait` ends early when a signal comes
+while kill -0 "$child" 2>/dev/null; do
+    code=0
+    wait "$child" || code=$?
+done
+exit "$code"
