@@ -8,13 +8,12 @@ from typing import Any
 import click
 
 from pydicombatch.app.starting import write_starter
-from pydicombatch.config.starter import Answers
+from pydicombatch.config.starter import LEVELS, TYPES, Answers
 
 PORT = click.IntRange(1, 65535)
-TYPES = click.Choice(["c-find", "c-move", "c-echo"])
-LEVELS = click.Choice(["PATIENT", "STUDY", "SERIES"], case_sensitive=False)
+KINDS = click.Choice(TYPES)
 QUESTIONS: dict[str, tuple[str, Any, Any]] = {  # option -> question, kind, proposal
-    "type": ("c-find for a list, c-move for images, c-echo for a test", TYPES, "c-find"),
+    "type": ("c-find for a list, c-move for images, c-echo for a test", KINDS, "c-find"),
     "hostname": ("Host name or address of the archive", str, None),
     "port": ("Its DICOM port", PORT, 104),
     "aet": ("Its AE title", str, None),
@@ -26,13 +25,19 @@ REQUIRED = ("type", "hostname", "aet", "local_aet")
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path), default=Path("config.yml"))
-@click.option("--type", type=TYPES, help="What to ask for.")
+@click.option("--type", type=KINDS, help="What to ask for.")
 @click.option("--hostname", help="Host name or address of the archive.")
 @click.option("--port", type=PORT, help="DICOM port of the archive.  [default: 104]")
 @click.option("--aet", help="AE title of the archive.")
 @click.option("--local-aet", help="Our AE title, as the archive knows it.")
 @click.option("--local-port", type=PORT, help="Our port.  [default: 4006]")
-@click.option("--level", type=LEVELS, default="STUDY", show_default=True, help="A row is one such.")
+@click.option(
+    "--level",
+    type=click.Choice(LEVELS, case_sensitive=False),
+    default="STUDY",
+    show_default=True,
+    help="A row is one such.",
+)
 @click.option("--batch-file", default="batch.csv", show_default=True, help="The rows.")
 @click.option("--output", "directory", default="output", show_default=True, help="Where all goes.")
 def command(config: Path, *, level: str, batch_file: str, directory: str, **given: Any) -> None:  # noqa: ANN401 - as click hands them over

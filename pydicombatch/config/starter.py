@@ -1,12 +1,15 @@
 """The configuration to begin with: everything that is needed, and a word on what can be added."""
 
-import json
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
+
+import yaml
 
 Type = Literal["c-find", "c-move", "c-echo"]
 Level = Literal["PATIENT", "STUDY", "SERIES"]
+TYPES = get_args(Type)
+LEVELS = get_args(Level)
 KEYS = {"PATIENT": "PatientID", "STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID"}
 RETURNS = {  # what a list is good for, at each level
     "PATIENT": ("PatientName", "NumberOfPatientRelatedStudies"),
@@ -25,7 +28,7 @@ EXAMPLES = {
     "SeriesInstanceUID": "1.2.3.4.5",
 }
 MARGIN = 30  # where remarks begin
-_REMARK = re.compile(r"^(\s*[^\s#][^#\n]*?)\s{2,}(# .*)$", re.MULTILINE)
+_REMARK = re.compile(r"^( *[^\s#][^#\n]*?) {2,}(# .*)$", re.MULTILINE)
 _PLAIN = re.compile(r"[A-Za-z0-9_./][\w./-]*")
 
 
@@ -92,7 +95,7 @@ def _pacs(answers: Answers) -> str:
 
 def _local(answers: Answers) -> str:
     port = {
-        "c-move": "# the archive sends to this port: have it registered there, and opened",
+        "c-move": "# the archive sends to this port: let it be registered and open",
     }.get(answers.type, "# stays closed: nothing is sent to us")
     return (
         "local:                       # this machine\n"
@@ -146,5 +149,8 @@ def _output(answers: Answers) -> str:
 
 
 def _scalar(value: str) -> str:
-    """Write a text so that YAML reads the same one; JSON's strings are YAML's."""
-    return value if _PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)
+    """Write a text so that YAML reads the same one."""
+    if _PLAIN.fullmatch(value):
+        return value
+    quoted: str = yaml.safe_dump(value, default_style='"', allow_unicode=True, width=10_000)
+    return quoted.rstrip("\n")
