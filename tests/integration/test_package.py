@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.extraction import ROOT
 
+pytestmark = pytest.mark.timeout(900)  # they download what the package needs
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DATA = {".sql", ".json", ".csv", ".html", ".css", ".js"}  # what modules read beside themselves
 
@@ -32,7 +33,7 @@ def interpreters() -> list[str]:
     return [path for path in found.values() if path]
 
 
-def run(*words: str | Path, cwd: Path, limit: float = 280) -> str:
+def run(*words: str | Path, cwd: Path, limit: float = 600) -> str:
     """Run a command as somebody who has no checkout on the path."""
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,7 +27,7 @@ PROGRAM = '#!/bin/sh\nPYTHONPATH="{root}" exec "{python}" -m pydicombatch "$@"\n
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root directory with systemd's own units, ours, and the program where ours say it is."""
     root = tmp_path_factory.mktemp("machine")
     shutil.copytree("/usr/lib/systemd/system", root / "usr/lib/systemd/system", symlinks=True)
@@ -40,7 +39,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.copy("/bin/true", program)
     for one in (SERVICE, TIMER):
         shutil.copy(one, units)
-    yield root
+    return root
 
 
 def verified(root: Path, *units: str) -> str:

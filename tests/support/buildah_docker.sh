@@ -40,12 +40,30 @@ image=$1
 shift
 container=$(buildah from --pull-never "$image")
 trap 'buildah rm "$container" >/dev/null' EXIT
-# An interrupt is for the program in it, whose exit code is the answer
-trap : INT TERM
 buildah config --workingdir "$workdir" "$container"
 entry=$(buildah inspect --type image --format '{{index .Docker.Config.Entrypoint 0}}' "$image")
-buildah run "${options[@]}" "$container" -- "$entry" "$@" &
+# As with docker, what is in the container belongs to no terminal; this hands signals on to it
+setsid buildah run "${options[@]}" "$container" -- "$entry" "$@" &
 child=$!
+
+# first_inside: the first process below ours that is not buildah's own.
+first_inside() {
+    local pid=$child
+    while [ -n "$pid" ]; do
+        case $(readlink "/proc/$pid/exe") in
+        */buildah) pid=$(pgrep --parent "$pid" | head -n 1) ;;
+        *)
+            echo "$pid"
+            return
+            ;;
+        esac
+    done
+}
+
+for name in INT TERM; do
+    # shellcheck disable=SC2064
+    trap "kill -$name \"\$(first_inside)\"" "$name"
+done
 code=0
 wait "$child" || code=$?
 # `wait` ends early when a signal comes
