@@ -16,7 +16,9 @@ from pydicombatch.runner import preflight
 from pydicombatch.runner.preflight import Check
 
 DIRECTORIES = frozenset({"output.directory", "state.directory"})  # written
-RESULTS = frozenset({"output.database_file", "output.library_file"})  # written, in a directory
+FILES = frozenset(  # written, in a directory
+    {"output.database_file", "output.library_file", "anonymization.mapping_file"}
+)
 Need = tuple[str, str]  # kind, value
 
 
@@ -58,6 +60,8 @@ def paths(path: Path, environ: Mapping[str, str]) -> Iterator[Need]:
     for one in dict.fromkeys(found):
         yield "read", one
     written = [config.output.directory, config.state_directory, config.results.parent]
+    if config.anonymization.enabled and config.anonymization.mapping_file:
+        written.append(config.anonymization.mapping_file.parent)
     places = [Path(one) for one in dict.fromkeys(map(_absolute, written))]
     for place in places:
         if not any(place != other and place.is_relative_to(other) for other in places):
@@ -110,7 +114,7 @@ def named(section: BaseModel, prefix: str = "") -> Iterator[tuple[str, Path]]:
 def _is_read(key: str, config: Config) -> bool:
     if key.startswith("anonymization.") and not config.anonymization.enabled:
         return False  # named, as in many older files, and never opened
-    return key not in DIRECTORIES | RESULTS
+    return key not in DIRECTORIES | FILES
 
 
 def _absolute(path: Path) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from pydicombatch.app import anonymization
 from pydicombatch.config.places import misplaced
 from pydicombatch.config.source import Source
 from pydicombatch.core.errors import ConfigError, Finding
@@ -22,8 +23,9 @@ def doubts(plan: Plan, inputs: Iterable[Path], source: Source) -> tuple[Finding,
     if wrong:
         key = "library_file" if plan.config.output.library_file else "database_file"
         raise ConfigError(*_placed(wrong, source, f"output.{key}"))
+    found = _placed(anonymization.check(plan.config), source, "anonymization")
     try:
-        return _placed(check(plan), source, "request.elements")
+        return (*found, *_placed(check(plan), source, "request.elements"))
     except ConfigError as exc:
         raise ConfigError(*_placed(exc.findings, source, "request.elements")) from None
 

@@ -7,11 +7,19 @@ from pathlib import Path
 import click
 
 from pydicombatch.app import Extraction, outside
+from pydicombatch.app.sampling import Sample
+from pydicombatch.process.comparing import Change
 from pydicombatch.runner.preflight import Check
 
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
+@click.option(
+    "--sample",
+    "instances",
+    type=click.IntRange(min=1),
+    help="Retrieve so many instances, and say what anonymization would do to each element.",
+)
 @click.option(
     "--paths", is_flag=True, help="Print only what is read and written, a KIND and a path a line."
 )
@@ -20,7 +28,14 @@ from pydicombatch.runner.preflight import Check
 @click.option("--alive", is_flag=True, help="Look only whether a run goes on and answers.")
 @click.pass_context
 def command(
-    ctx: click.Context, config: Path, *, paths: bool, port: bool, variables: bool, alive: bool
+    ctx: click.Context,
+    config: Path,
+    *,
+    instances: int | None,
+    paths: bool,
+    port: bool,
+    variables: bool,
+    alive: bool,
 ) -> None:
     """Look at everything a run of CONFIG needs; nothing is sent but a C-ECHO.
 
@@ -35,7 +50,10 @@ def command(
     extraction = Extraction.from_file(config)
     for warning in extraction.validate():
         click.echo(f"Warning: {warning}", err=True)
-    ctx.exit(_say(extraction.check()))
+    worst = _say(extraction.check())
+    if instances and not worst:
+        worst = _show(extraction.sample(instances))
+    ctx.exit(worst)
 
 
 def _say_needs(config: Path, *, paths: bool, port: bool, variables: bool) -> None:
@@ -57,3 +75,16 @@ def _say(checks: Iterable[Check]) -> int:
             click.echo(f"FAIL  {check.subject}: {check.problem}. {check.remedy}.")
             worst = worst or check.exit_code
     return worst
+
+
+def _show(found: Sample) -> int:
+    """Print counts, never a value; return 1 when something would be set aside, or none came."""
+    click.echo(f"\n{found.instances} instances were retrieved, anonymized and thrown away")
+    for reason, count in found.quarantined:
+        click.echo(f"FAIL  {count} would be quarantined: {reason}")
+    if found.rows:
+        click.echo("".join(f"{change.value:>9}" for change in Change) + "  element")
+    for row in found.rows:
+        counts = "".join(f"{row.counts.get(change, 0) or '':>9}" for change in Change)
+        click.echo(f"{counts}  {row.element}")
+    return 0 if found.instances and not found.quarantined else 1

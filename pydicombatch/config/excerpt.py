@@ -15,7 +15,7 @@ LEFT_OUT = "…"
 
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # as YAML counts lines
 _ELEMENT = r"(?:[A-Z]\w*|\([0-9A-Fa-f]{4},\s*[0-9A-Fa-f]{4}\))[\w.\[\]]*"
-_SECRETS = r"\w*(?:password|passphrase|secret|token|credential|webhook)\w*"
+_SECRETS = r"(?:key\w*|\w*(?:password|passphrase|secret|token|credential|webhook)\w*)"
 _HIDDEN = (
     re.compile(r"=(?P<hidden>.+)"),  # the value of an element, wherever it stands
     re.compile(rf"(?:^|[\s{{,])[\"']?(?:{_ELEMENT})[\"']?\s*:\s+(?P<hidden>.+)"),

@@ -6,14 +6,15 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from pydicombatch.config.doubts import doubts
 from pydicombatch.config.excerpt import Spot
 from pydicombatch.config.findings import findings
+from pydicombatch.config.keys import take_key
 from pydicombatch.config.models import Config
 from pydicombatch.config.retired import retire
 from pydicombatch.config.source import Source, dotted
-from pydicombatch.config.text import LARGEST, Tree, read_text
+from pydicombatch.config.text import LARGEST, read_text
 from pydicombatch.core.errors import ConfigError, Finding
-from pydicombatch.core.model import RequestType
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +79,14 @@ def parse(text: str, file: str, environ: Mapping[str, str]) -> Loaded:
     """
     tree = read_text(text.removeprefix("\ufeff"), file, environ)
     document, warnings = retire(tree)
+    document = take_key(document, tree)
     try:
         config = Config.model_validate(document)
     except ValidationError as exc:
         raise ConfigError(*_in_order([*tree.findings, *findings(exc, tree)])) from None
     if tree.findings:
         raise ConfigError(*_in_order(tree.findings))
-    return Loaded(config, (*warnings, *_without_effect(config, tree)), tree.source)
+    return Loaded(config, (*warnings, *doubts(config, tree)), tree.source)
 
 
 def content(path: Path) -> str:
@@ -121,24 +123,12 @@ def _in_order(found: list[Finding]) -> list[Finding]:
     return sorted(dict.fromkeys(found), key=lambda one: one.line)
 
 
-def _without_effect(config: Config, tree: Tree) -> list[Finding]:
-    if config.request.destination is None or config.request.type is RequestType.MOVE:
-        return []
-    finding = tree.source.finding(
-        ("request", "destination"),
-        "request.destination has no effect: only a c-move has a destination",
-        "Remove it, or set request.type to c-move",
-        at_key=True,
-    )
-    return [finding]
-
-
 def _missing_files(loaded: Loaded) -> list[Finding]:
     section = loaded.config.anonymization
     named: dict[str, Path | None] = {}
     if section.enabled:
-        named["anonymization.script"] = section.script
-        named["anonymization.lookup_table"] = section.lookup_table
+        keys = ("script", "lookup_table", "pixel_script", "key_file")
+        named |= {f"anonymization.{key}": getattr(section, key) for key in keys}
     for side, tls in (("pacs", loaded.config.pacs.tls), ("local", loaded.config.local.tls)):
         if tls is not None:
             named |= {f"{side}.tls.{key}": getattr(tls, key) for key in ("ca", "cert", "key")}

@@ -62,7 +62,7 @@ def test_a_unit_with_a_slip_would_be_seen(machine: Path) -> None:
 
 def words_of_the_service() -> list[str]:
     (line,) = re.findall(r"^ExecStart=\S+ (.*)$", SERVICE.read_text(), re.MULTILINE)
-    return line.split()
+    return str(line).split()
 
 
 def find(folder: Path, archive: FakeArchive, name: str, rows: int = 2) -> Job:

@@ -22,7 +22,7 @@ ENVIRON = {"PACS_HOST": "pacs.example.org"}
 READ = {
     "pacs.tls.ca", "pacs.tls.cert", "pacs.tls.key", "local.tls.ca", "local.tls.cert",
     "local.tls.key", "request.elements_batch_file", "anonymization.script",
-    "anonymization.lookup_table",
+    "anonymization.lookup_table", "anonymization.pixel_script", "anonymization.key_file",
 }  # fmt: skip
 
 
@@ -66,14 +66,14 @@ def test_the_files_of_an_anonymization_that_is_off_are_not_read(tmp_path: Path) 
 
 
 def test_every_setting_that_is_a_path_is_read_or_written() -> None:
-    """A new one belongs into `DIRECTORIES` or `RESULTS` if a run writes there, else here."""
+    """A new one belongs into `DIRECTORIES` or `FILES` if a run writes there, else here."""
     named = {
         one.key
         for one in settings()
         if "path" in {each.name for each in one.field.metadata if isinstance(each, Kind)}
         or "Path" in str(one.field.annotation)
     }
-    assert named == READ | outside.DIRECTORIES | outside.RESULTS
+    assert named == READ | outside.DIRECTORIES | outside.FILES
 
 
 def test_the_variables_are_those_that_the_file_names(tmp_path: Path) -> None:
