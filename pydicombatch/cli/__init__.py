@@ -14,8 +14,8 @@ COMMANDS = {  # imported when they are used: help should not wait for pydicom
     "status": "Say what is done, pending and failed, and why.",
     "anonymize": "Anonymize files and folders, without any archive.",
     "verify": "Read every stored file again and compare it with what was recorded.",
-    "init": "Write a commented configuration to begin with.",
     "purge": "Remove spool, quarantine and old ledgers: all that is identified.",
+    "init": "Write a commented configuration to begin with.",
     "demo": "Run a find and a move against an archive with synthetic patients.",
 }
 INTERRUPTED = 130

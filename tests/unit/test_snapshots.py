@@ -24,6 +24,7 @@ ELSEWHERE = {
     "The configuration file cannot be read (",
     "The file is too large for a configuration",
     "The file is nested too deeply",
+    "What decides the result has changed since the last run",
     "A file of the anonymization cannot be read (",
     "The CSV of results lies in the state directory",
     "The CSV of results has the name of a directory",
