@@ -1,5 +1,6 @@
 """What those who start a run have to know of its configuration: a container, a timer, a monitor."""
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -118,7 +119,7 @@ def _is_read(key: str, config: Config) -> bool:
 
 
 def _absolute(path: Path) -> str:
-    text = str(path.absolute())
+    text = os.path.normpath(path.absolute())
     if not text.isprintable():
         raise ConfigError.of(
             "A path has a character that cannot be printed", "Rename that file or directory"

@@ -190,6 +190,22 @@ def test_a_caller_who_is_not_root_gets_files_of_their_own(
     assert {(file.stat().st_uid, file.stat().st_gid) for file in found} == {CALLER}
 
 
+def test_what_lies_in_several_mounts_is_anonymized_all_the_same(
+    engine: Engine, orthanc: OrthancServer, tmp_path: Path
+) -> None:
+    settings = {"enabled": True, "profile": "basic"}
+    one = job(
+        tmp_path, orthanc, anonymization=settings, output={"database_file": "../lists/rows.csv"}
+    )
+    code, printed = engine.extract(one)
+    assert code == 0, printed
+    stored = [dcmread(file) for file in one.out.rglob("*.dcm")]
+    assert len(stored) == 12
+    assert {str(ds.PatientIdentityRemoved) for ds in stored} == {"YES"}
+    assert (tmp_path / "out.identified" / "ledger.sqlite").is_file()
+    assert (tmp_path / "lists" / "rows.csv").is_file()
+
+
 def test_ctrl_c_and_the_exit_codes_come_through_the_container(
     engine: Engine, orthanc: OrthancServer, tmp_path: Path
 ) -> None:

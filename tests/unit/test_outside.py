@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pydicombatch.app import outside
+from pydicombatch.app.processing import mount_of
 from pydicombatch.config.outline import settings
 from pydicombatch.config.types import Kind
 from pydicombatch.core.errors import ConfigError
@@ -104,6 +105,21 @@ def test_the_command_prints_nothing_else(tmp_path: Path) -> None:
         f"read\t{Path('batch.csv').absolute()}",
         f"write\t{tmp_path / 'out'}",
     ]
+
+
+def test_a_way_up_is_not_part_of_a_path(tmp_path: Path) -> None:
+    more = "anonymization: {enabled: true, profile: basic, mapping_file: keys/map.csv}\n"
+    path = write(tmp_path, output="out, database_file: ../lists/rows.csv", more=more)
+    written = [value for kind, value in paths(path) if kind == "write"]
+    assert written == [str(tmp_path / one) for one in ("out", "out.identified", "lists", "keys")]
+
+
+def test_a_mount_is_told_apart_from_its_file_system(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    assert mount_of(tmp_path) == mount_of(tmp_path / "below")
+    assert mount_of(tmp_path)[1].startswith("mnt_id:")
+    assert mount_of(tmp_path, tmp_path / "nothing") == (tmp_path.stat().st_dev, "")
+    assert mount_of(Path("/proc")) != mount_of(tmp_path)
 
 
 def test_a_wrong_configuration_prints_no_path(tmp_path: Path) -> None:
