@@ -51,7 +51,7 @@ first_inside() {
     local pid=$child
     while [ -n "$pid" ]; do
         case $(readlink "/proc/$pid/exe") in
-        */buildah) pid=$(pgrep --parent "$pid" | head -n 1) ;;
+        */buildah | /memfd:buildah*) pid=$(pgrep --parent "$pid" | head -n 1) ;;
         *)
             echo "$pid"
             return
