@@ -8,12 +8,13 @@ from pydicombatch.core.attribution import Expectation
 from pydicombatch.core.model import Arrival, Identifiers
 
 Message = dict[str, Any]
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 _LONGEST_LINE = 1 << 24  # bytes; a request may name many thousand UIDs
 
 
 def encode(message: Message) -> bytes:
     """Return one line."""
-    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+    return _ENCODER.encode(message).encode() + b"\n"
 
 
 class Lines:

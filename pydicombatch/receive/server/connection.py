@@ -81,6 +81,7 @@ class Connection:
         self._held = 0
         self._fragments: list[memoryview] = []
         self._calling_aet = ""
+        self._last_origin: Origin | None = None
         self._unsent = b""
         self._tail = b""  # what a peer sent that did not wait for our answer
         self._read_size = _FIRST_READ
@@ -163,8 +164,6 @@ class Connection:
 
     def _read(self) -> int:
         size = self.socket.recv_into(self._host.buffer, self._read_size)
-        if _QUICKACK is not None:
-            self.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         self._host.count(size)
         return size
 
@@ -176,7 +175,10 @@ class Connection:
             happened, consumed = self.association.receive(data)
             work += len(happened)
             for event in happened:
-                self._act(event)
+                if type(event) is events.Fragment:
+                    self._fragments.append(event.data)
+                else:
+                    self._act(event)
             self._write()
             if self._complete is not None:
                 self._finish(self._complete)
@@ -188,6 +190,14 @@ class Connection:
         self._feeding = False
         self._note_time(work, size)
         self._after()
+        if _QUICKACK is not None and self._owes() and not self._closed:
+            # Nagle's algorithm holds back the rest of the message until we have acknowledged
+            # this piece of it; behind a whole one our answer acknowledges
+            self.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+
+    def _owes(self) -> bool:
+        """Whether a part of a message, or of the request for an association, is still to come."""
+        return not (self.association.between_messages or self.association.awaits_answer)
 
     def _after(self) -> None:
         """Go on as the phase demands that the association is in now."""
@@ -243,18 +253,18 @@ class Connection:
     # What the association tells
 
     def _act(self, event: events.Event) -> None:
-        if isinstance(event, events.Fragment):
-            self._fragments.append(event.data)
+        if isinstance(event, events.StoreEnded):
+            self._complete = self._incoming
         elif isinstance(event, events.StoreBegun):
             self._incoming = self._intake.begin(event, self._origin(event.command))
-        elif isinstance(event, events.StoreEnded):
-            self._complete = self._incoming
         elif isinstance(event, events.Associated):
             self._calling_aet = event.calling_aet
 
     def _origin(self, one: Command) -> Origin:
-        titles = (self._calling_aet, self.address, one.originator_aet)
-        return Origin(*titles, one.originator_message_id)
+        last, titles = self._last_origin, (one.originator_aet, one.originator_message_id)
+        if last is None or (last.originator_aet, last.originator_message_id) != titles:
+            last = self._last_origin = Origin(self._calling_aet, self.address, *titles)
+        return last
 
     def _write(self) -> None:
         if not self._fragments:

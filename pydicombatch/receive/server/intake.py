@@ -13,6 +13,7 @@ from pydicombatch.core.model import Arrival, Identifiers, Origin
 from pydicombatch.receive.server.commit import Committer, Job
 from pydicombatch.receive.server.desk import Desk
 from pydicombatch.receive.server.directory import SpoolDirectory
+from pydicombatch.receive.server.header import Reader
 from pydicombatch.receive.server.incoming import (
     EMPTY,
     NO_ROOM,
@@ -73,6 +74,7 @@ class Intake:
         self._settings = settings
         self._directory = directory
         self._desk = desk
+        self._read = Reader().read
         self._outlet = outlet
         self._committer = Committer(directory, settings.durability, post)
         self._lane = Lane(post, 1)
@@ -86,7 +88,7 @@ class Intake:
 
     def begin(self, begun: StoreBegun, origin: Origin) -> Incoming:
         """Make place for a data set; it may be refused from the start."""
-        incoming = Incoming(begun, origin, self._directory, self._consider)
+        incoming = Incoming(begun, origin, self._directory, self._read, self._consider)
         self._look_at_room()
         if self._closing or not self._enough_room:
             incoming.refuse(NO_ROOM)
@@ -116,10 +118,10 @@ class Intake:
             self._unanswered -= 1
             answer(status, comment)
 
-        settle = partial(self._settle, incoming, answered)
         if incoming.refusal is not None or incoming.is_whole():
-            settle()
+            self._settle(incoming, answered)
             return
+        settle = partial(self._settle, incoming, answered)
         self._active.discard(incoming)  # its file is read by a thread now
 
         def inspected(identifiers: Identifiers) -> None:
