@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from errno import errorcode
-from hashlib import file_digest
+from hashlib import file_digest, sha256
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from pydicombatch.core.model import Arrival, Identifiers, Known, Quarantined, St
 from pydicombatch.process.decompress import FAULTS, KeptError, decompress, inflated, is_plain, quiet
 
 UNREADABLE = "The instance cannot be read"
+AT_ONCE = 1 << 20  # bytes of a file that are read in one piece
 HEADER_AT_MOST = 16 << 20  # bytes of a deflated data set in which a value of the path is looked for
 IDENTIFYING = {
     "SOPClassUID": "sop_class_uid",
@@ -206,7 +207,9 @@ def _identifying(found: Identifiers) -> dict[str, str]:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:
+        if os.fstat(file.fileno()).st_size <= AT_ONCE:
+            return sha256(file.read()).hexdigest()
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
         return file_digest(file, "sha256").hexdigest()

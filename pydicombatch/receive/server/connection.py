@@ -4,11 +4,11 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Origin
 from pydicombatch.receive.server.admission import Progress
+from pydicombatch.receive.server.host import Host
 from pydicombatch.receive.server.incoming import Incoming
 from pydicombatch.receive.server.intake import Intake
 from pydicombatch.receive.server.settings import Limits
@@ -22,22 +22,6 @@ log = EventLog(__name__)
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)  # Linux
 _FIRST_READ, _SMALL_READ = 8192, 1024  # bytes: at first, and when few bytes are much work:
 _MUCH, _FEW = 16, 128  # more events in one read, and fewer bytes for each of them
-
-
-class Host(Protocol):
-    """The loop, as a connection sees it."""
-
-    buffer: memoryview
-    held: int  # bytes of association requests that are half received
-
-    def watch(self, connection: "Connection", *, read: bool, write: bool) -> None:
-        """Call `on_ready` when the socket can be read or written."""
-
-    def count(self, size: int) -> None:
-        """Note that bytes were read."""
-
-    def leave(self, connection: "Connection") -> None:
-        """Forget a connection that has closed its socket."""
 
 
 class Connection:
@@ -148,15 +132,24 @@ class Connection:
             self._flush()
             if self._unsent or self._closed:
                 return
+        reads = 0
         while not self._closed and not self._busy():
             size = self._read()
             if not size:
                 self.close()
                 return
             self._feed(self._host.buffer[:size])
-            # TLS may hold bytes that no selector sees
-            if not (isinstance(self.socket, ssl.SSLSocket) and self.socket.pending()):
+            reads += 1
+            if not self._goes_on(reads):
                 return
+
+    def _goes_on(self, reads: int) -> bool:
+        """Whether to read again before the others have their turn."""
+        # TLS may hold bytes that no selector sees
+        if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
+            return True
+        # What the sender's kernel held back until we acknowledged comes at once
+        return reads < self._host.reads and self._read_size > _SMALL_READ and self._owes()
 
     def _busy(self) -> bool:
         """Whether we owe the peer something, and read nothing until it is done."""
