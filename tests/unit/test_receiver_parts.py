@@ -2,6 +2,7 @@
 
 import itertools
 from collections import Counter
+from dataclasses import replace
 from pathlib import PurePath
 
 import pytest
@@ -48,7 +49,9 @@ def test_the_desk_decides_as_attribution_does_over_all_expectations(
         known.pop(request, None)
     asked = origin if origin.originator_message_id else Origin("A", "127.0.0.1", None, None)
     outstanding = [known[number] for number in sorted(known)]
-    assert desk.decide(instance, origin) == attribute(instance, asked, "OURS", outstanding)
+    for uid in ("1", instance.sop_instance_uid):  # the second time it may know it already
+        one = replace(instance, sop_instance_uid=uid)
+        assert desk.decide(one, origin) == attribute(one, asked, "OURS", outstanding)
 
 
 def test_a_settled_request_is_forgotten_and_the_others_are_not() -> None:

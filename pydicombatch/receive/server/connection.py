@@ -149,7 +149,8 @@ class Connection:
         if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
             return True
         # What the sender's kernel held back until we acknowledged comes at once
-        return reads < self._host.reads and self._read_size > _SMALL_READ and self._owes()
+        more = reads < self._host.reads and self._read_size > _SMALL_READ
+        return more and self.association.phase is Phase.OPEN and self._owes()
 
     def _busy(self) -> bool:
         """Whether we owe the peer something, and read nothing until it is done."""
@@ -184,8 +185,7 @@ class Connection:
         self._note_time(work, size)
         self._after()
         if _QUICKACK is not None and self._owes() and not self._closed:
-            # Nagle's algorithm holds back the rest of the message until we have acknowledged
-            # this piece of it; behind a whole one our answer acknowledges
+            # Nagle's algorithm holds back the rest until we acknowledge; an answer does, too
             self.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
     def _owes(self) -> bool:
@@ -291,8 +291,7 @@ class Connection:
     def _drop(self) -> None:
         if self._incoming is not None:
             self._intake.drop(self._incoming)
-            self._incoming = None
-        self._fragments = []
+        self._incoming, self._fragments = None, []
 
     def _guarded(self, action: Callable[[], None]) -> None:
         try:
