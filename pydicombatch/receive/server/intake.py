@@ -4,12 +4,11 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from pathlib import PurePath
 from typing import Protocol
 
 from pydicombatch.core.element_walk import UnreadableError
 from pydicombatch.core.log import EventLog
-from pydicombatch.core.model import Arrival, Identifiers, Origin
+from pydicombatch.core.model import Identifiers, Origin
 from pydicombatch.receive.server.commit import Committer, Job
 from pydicombatch.receive.server.desk import Desk
 from pydicombatch.receive.server.directory import SpoolDirectory
@@ -36,8 +35,10 @@ log = EventLog(__name__)
 class Outlet(Protocol):
     """The engine's side, as the receiver sees it."""
 
-    def announce(self, arrival: Arrival) -> None:
-        """Tell of an instance that is durable in the spool; never blocks."""
+    def announce(
+        self, file: str, found: Identifiers, syntax: str, size: int, requests: tuple[int, ...]
+    ) -> None:
+        """Tell of an instance that is durable in the spool, as in `Arrival`; never blocks."""
 
     def backlog(self) -> int:
         """Return how many announcements were not taken yet."""
@@ -220,9 +221,8 @@ class Intake:
     def _announce(self, incoming: Incoming, name: str, requests: tuple[int, ...]) -> None:
         identifiers = incoming.identifiers
         if identifiers is not None:
-            syntax = incoming.transfer_syntax_uid
-            size = incoming.file_size
-            self._outlet.announce(Arrival(PurePath(name), identifiers, syntax, size, requests))
+            syntax, size = incoming.transfer_syntax_uid, incoming.file_size
+            self._outlet.announce(name, identifiers, syntax, size, requests)
 
     def _refuse(self, incoming: Incoming, refusal: Refusal, answer: Answer) -> None:
         self._active.discard(incoming)

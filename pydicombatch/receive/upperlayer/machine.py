@@ -149,7 +149,7 @@ class Association:
         _, length, value_length, context, control = _START.unpack_from(data, position)
         self._begin_pdu(_DATA, length)
         start = position + _START.size
-        end = position + pdu.HEADER.size + length
+        end = position + pdu.HEADER.size + int(length)
         if value_length + _LENGTH_FIELD != length or end > len(data):
             self._begin_pdv(value_length, context, control)
             if not self._pdv_left:
