@@ -150,6 +150,7 @@ def test_a_data_set_laid_out_as_the_last_but_with_another_element_is_read_step_b
     assert found.identifiers.patient_id == ""
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's, about nonsense
 @given(
     st.binary(max_size=24),
     st.lists(st.sampled_from([*charset.CODECS, "nonsense"]), max_size=3),
