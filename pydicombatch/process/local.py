@@ -1,11 +1,11 @@
 """The processor in this process: spool file, decompression, layout, commit, digest."""
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from errno import errorcode
-from hashlib import file_digest
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Protocol
 
@@ -14,6 +14,8 @@ from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Arrival, Known, Quarantined, Stored
 from pydicombatch.process.decompress import KeptError, decompress, is_plain
 from pydicombatch.process.placing import UnusableError, values
+
+AT_ONCE = 1 << 20  # bytes of a file that are read in one piece
 
 log = EventLog(__name__)
 
@@ -180,7 +182,9 @@ def wish(source: Path, arrival: Arrival, layout: Planner) -> str:
 
 def sha256(path: Path) -> str:
     """Return the digest of a file, in hexadecimal."""
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:
+        if os.fstat(file.fileno()).st_size <= AT_ONCE:
+            return hashlib.sha256(file.read()).hexdigest()
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        return file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -45,6 +45,8 @@ class Incoming:
         Where it comes from.
     directory
         Where it goes.
+    read
+        Reads the first bytes, see `header.Reader`.
     consider
         Called as soon as the identifiers are known; may set `refusal` or `requests`.
     """
@@ -54,6 +56,7 @@ class Incoming:
         begun: StoreBegun,
         origin: Origin,
         directory: SpoolDirectory,
+        read: Callable[[bytes, str], header.Header | None],
         consider: Callable[["Incoming"], None],
     ) -> None:
         self.command = begun.command
@@ -68,6 +71,7 @@ class Incoming:
         self.part = ""
         self.descriptor = -1
         self._directory = directory
+        self._read = read
         self._consider = consider
         self._header: header.Header | None = None
         self._next_look = 4 * header.LONGEST // 64
@@ -144,7 +148,7 @@ class Incoming:
         _write(self.descriptor, [memoryview(meta), *pieces], size + len(meta))
 
     def _look(self, head: bytes) -> None:
-        found = header.read(head, self.transfer_syntax_uid)
+        found = self._read(head, self.transfer_syntax_uid)
         if found is not None:
             self._header = found
             self.identify(found.identifiers)
