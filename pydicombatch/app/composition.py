@@ -16,6 +16,7 @@ from pydicombatch.core.ports import Processor, Receiver
 from pydicombatch.core.records import Pending
 from pydicombatch.ledger.ledger import Ledger
 from pydicombatch.plan.requests import Plan
+from pydicombatch.process.characterised import CharacterisingProcessor
 from pydicombatch.process.local import LocalProcessor
 from pydicombatch.receive.process.parent import ProcessReceiver
 from pydicombatch.receive.spool import Spool
@@ -108,7 +109,7 @@ class Run:
             return
         self._spool.prepare()
         intake = Intake(
-            self._make_processor(),
+            CharacterisingProcessor(self._make_processor(), self._task.config.output.directory),
             self._task.ledger,
             self._accounts,
             self._task.clock,

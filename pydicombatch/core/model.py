@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from pathlib import PurePath
 
+from pydicombatch.core.traits import Traits
+
 PENDING = frozenset({0xFF00, 0xFF01})  # PS3.4 C.4.1.1.4: not final
 
 
@@ -170,6 +172,7 @@ class Stored:
     duplicate: bool = False  # the same instance was there already
     kept: bool = False  # as received, although it was to be decompressed
     aside: str = ""  # a duplicate with other content: its name in the quarantine directory
+    traits: Traits | None = None  # what the stored file is; None: unknown
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from pydicombatch.core.model import Key, Outcome
-from pydicombatch.core.records import Counts, Entry, Pending
+from pydicombatch.core.records import Counts, Entry, Pending, Statistics, Timing
+from pydicombatch.ledger import statistics
 
 T = TypeVar("T")
 Run = Callable[[Callable[[sqlite3.Connection], Any]], Any]
@@ -130,6 +131,16 @@ class Queries:
     def holds(self, path: str) -> bool:
         """Tell whether an instance is stored at a path."""
         return bool(self._all("SELECT 1 FROM instance WHERE path = ? LIMIT 1", (path,)))
+
+    def statistics(self) -> Statistics:
+        """Return what was stored when, and what it is."""
+        found: Statistics = self._run(statistics.read)
+        return found
+
+    def timing(self) -> dict[int, Timing]:
+        """Return for every finished line how much it brought and when it finished."""
+        found: dict[int, Timing] = self._run(statistics.timing)
+        return found
 
     def counts(self) -> Counts:
         """Count lines by outcome, and what is stored."""

@@ -19,6 +19,7 @@ from pydicombatch.core.model import (
     Tally,
 )
 from pydicombatch.core.records import Result
+from pydicombatch.ledger import statistics
 from pydicombatch.ledger.states import Selection, outcomes
 
 UPSERT_REQUEST = """
@@ -196,6 +197,7 @@ def _instance(db: sqlite3.Connection, one: Stored, now: datetime) -> int:
         db.execute(ADD_TO_TOTAL, (0, one.size - found[1], one.collided - found[2]))
         return int(found[0])
     db.execute(ADD_TO_TOTAL, (1, one.size, one.collided))
+    statistics.count(db, one, now)
     return int(db.execute(INSERT_INSTANCE, values).fetchone()[0])
 
 
