@@ -15,7 +15,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator
 
 from pydicombatch.core.records import Share
 from pydicombatch.report.page.content import Bucket, quantile
@@ -42,6 +42,7 @@ STYLE: dict[Any, Any] = {
     "axes.titlesize": 11,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
+    "axes.titlepad": 8,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.spines.left": False,
@@ -63,13 +64,13 @@ def progress(
     """Draw instances, data and throughput over time, and when the windows were open."""
     with mpl.rc_context({**STYLE, "axes.grid.axis": "y"}):
         figure = Figure(figsize=(9.4, 6.6), layout="constrained")
+        figure.get_layout_engine().set(h_pad=0.12)
         sums, sizes, rates = figure.subplots(3, 1, sharex=True)
         edges = [one.at for one in found] + [found[-1].at + step]
         start, end = edges[0], edges[-1]
         for axes in (sums, sizes, rates):
             _shade(axes, windows)
             axes.yaxis.set_major_locator(MaxNLocator(4, integer=axes is sums))
-            axes.set_ylim(bottom=0)
         _climb(sums, edges, [one.instances for one in found], FIRST)
         sums.set_title("Instances stored")
         sums.yaxis.set_major_formatter(EngFormatter(sep=""))
@@ -78,6 +79,7 @@ def progress(
         sizes.yaxis.set_major_formatter(EngFormatter(unit="B"))
         rate = [one.bytes / step.total_seconds() for one in found]
         rates.bar(date2num(edges[:-1]), rate, step / timedelta(days=1), align="edge", color=THIRD)
+        rates.set_ylim(0, max(rate) * 1.06 or 1)
         rates.set_title("Throughput")
         rates.yaxis.set_major_formatter(EngFormatter(unit="B/s"))
         locator = AutoDateLocator(tz=zone, minticks=3, maxticks=8)
@@ -99,6 +101,7 @@ def latency(ordered: Sequence[float]) -> str:
         edges[0], edges[-1] = min(edges[0], ordered[0]), max(edges[-1], ordered[-1]) * 1.001
         axes.hist(ordered, edges, color=FIRST)
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         for share, style in ((0.5, "-"), (0.95, "--")):
             at = quantile(ordered, share)
             axes.axvline(at, color=INK, linewidth=1.2, linestyle=style)
