@@ -15,6 +15,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator
 
 from pydicombatch.core.records import Share
@@ -63,8 +64,7 @@ def progress(
 ) -> str:
     """Draw instances, data and throughput over time, and when the windows were open."""
     with mpl.rc_context({**STYLE, "axes.grid.axis": "y"}):
-        figure = Figure(figsize=(9.4, 6.6), layout="constrained")
-        figure.get_layout_engine().set(h_pad=0.12)
+        figure = Figure(figsize=(9.4, 6.6), layout=ConstrainedLayoutEngine(h_pad=0.12))
         sums, sizes, rates = figure.subplots(3, 1, sharex=True)
         edges = [one.at for one in found] + [found[-1].at + step]
         start, end = edges[0], edges[-1]
