@@ -105,6 +105,8 @@ def export(
         create(folder, "state.directory")
         lock = StateLock(folder)
         stack.callback(lock.release)
+        for file in folder.glob(f"{'?' * 64}.[0-9]*"):
+            file.unlink()  # parts that a killed process was at
         instances = ledger.counts().instances
         processes = max(1, min(os.cpu_count() or 1, -(-instances // parts.TOGETHER)))
         sink = stack.enter_context(tables.opened(output, ("path", *paths)))

@@ -60,6 +60,7 @@ def parse(text: str, file: str, environ: Mapping[str, str]) -> Loaded:
         config = Config.model_validate(document)
     except ValidationError as exc:
         raise ConfigError(*_in_order([*tree.findings, *findings(exc, tree)])) from None
+    tree.findings.extend(_plain_secrets(config, tree))
     if tree.findings:
         raise ConfigError(*_in_order(tree.findings))
     lines = {dotted(key): line for key, line in tree.lines.items()}
@@ -101,6 +102,21 @@ def _without_effect(config: Config, tree: Tree) -> list[Finding]:
         "Remove it, or set request.type to c-move",
         tree.file,
         tree.line(("request", "destination")),
+    )
+    return [finding]
+
+
+def _plain_secrets(config: Config, tree: Tree) -> list[Finding]:
+    """Refuse a password that stands in the file itself."""
+    key = ("notify", "email", "password")
+    email = config.notify.email
+    if email is None or email.password is None or key in tree.filled:
+        return []
+    finding = Finding(
+        "notify.email.password is written in the file",
+        "Write ${SMTP_PASSWORD} in its place, and set that variable of the environment",
+        tree.file,
+        tree.line(key),
     )
     return [finding]
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from pydicombatch.config.notify import Notify
 from pydicombatch.config.peers import Local, Pacs
 from pydicombatch.config.schedule import Schedule
 from pydicombatch.config.section import Section
@@ -177,6 +178,7 @@ class Config(Section):
     )
     output: Output = Field(description="where everything goes")
     state: State = Field(default=State(), description="where a run keeps its state")
+    notify: Notify = Field(default=Notify(), description="who hears how a run went")
 
     @property
     def results(self) -> Path:
