@@ -164,10 +164,10 @@ def run(made: Job, name: str = "run", *options: str, password: str = PASSWORD) -
 
 
 def test_a_run_that_ends_is_told_by_mail_and_to_the_webhook_without_any_patient(
-    orthanc: OrthancFactory, tmp_path: Path, inbox: Inbox, ca: Path, site: Site
+    start_orthanc: OrthancFactory, tmp_path: Path, inbox: Inbox, ca: Path, site: Site
 ) -> None:
     port = free_port()
-    archive = orthanc({AET: (AET, port)})
+    archive = start_orthanc([(AET, port)])
     archive.load(files(specs(instances=3)))
     made = job(tmp_path, archive, port, email=email(inbox, ca), webhook={"url": site.url})
     ended = run(made)

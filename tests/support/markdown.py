@@ -17,8 +17,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
+REPORT = ROOT / "docs" / "report.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
-DOCUMENTS = (README, CONFIGURATION, CONTRIBUTING, ROOT / "CHANGELOG.md")
+DOCUMENTS = (README, CONFIGURATION, REPORT, CONTRIBUTING, ROOT / "CHANGELOG.md")
 
 _BLOCK = re.compile(
     r"(?:^<!-- (?P<marker>[^\n]*?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$",

@@ -1,8 +1,11 @@
+import json
+
 import pytest
 
 from pydicombatch.config.load import Loaded, parse
 from pydicombatch.core.errors import ConfigError
 from pydicombatch.notify.notice import Notice, Occasion, body, subject, text
+from tests.support.markdown import REPORT, blocks
 
 BASE = """
 pacs: {hostname: h, port: 104, aet: A}
@@ -89,3 +92,21 @@ def test_both_messages_say_the_same_numbers() -> None:
     for part in ("Cohort: ended, some requests are not complete.", "900 (4.5 MB)", "1.5"):
         assert part in text(notice)
     assert "Exit code" not in text(Notice("", 0, is_test=True))
+
+
+def test_the_object_that_is_shown_is_the_one_that_a_webhook_gets() -> None:
+    (block,) = [one for one in blocks(REPORT) if one.language == "json"]
+    shown = json.loads(block.text)
+    counts = tuple(shown["outcomes"].items())
+    notice = Notice(
+        shown["project"],
+        shown["exit_code"],
+        counts,
+        shown["requests"],
+        shown["instances"],
+        shown["bytes"],
+        shown["quarantined"],
+        shown["seconds"],
+        shown["reason"],
+    )
+    assert body(notice) == shown
