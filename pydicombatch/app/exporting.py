@@ -16,7 +16,6 @@ from pydicombatch.report.export.headers import Wanted
 from pydicombatch.report.export.work import carry_out
 from pydicombatch.store.tree import create
 
-FOLDER = "export"  # in the state directory: what is finished of an export under way
 FIRST = "SOPInstanceUID"
 DEFAULT = (
     FIRST,
@@ -98,7 +97,7 @@ def export(
     """
     tables.check(output)
     paths = tuple(dict.fromkeys([FIRST, *map(parse_path, named or DEFAULT)]))
-    folder = extraction.config.state_directory / FOLDER
+    folder = extraction.config.state_directory / parts.FOLDER
     root = extraction.config.output.directory
     with ExitStack() as stack:
         ledger = stack.enter_context(closing(extraction.ledger()))

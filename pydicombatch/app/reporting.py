@@ -55,7 +55,7 @@ def report(extraction: Extraction, output: Path, now: datetime, *, identified: b
             now=now,
             timezone=config.schedule.timezone,
             identified=identified,
-            anonymized=config.anonymization.enabled,
+            anonymized=extraction.anonymizes,
             retrieves=stores_here(config),
             asked=tuple(asked(config, identified=identified)),
             counts=ledger.counts(),

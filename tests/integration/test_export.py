@@ -206,3 +206,13 @@ def test_the_values_are_the_stored_ones_whatever_the_archive_called_the_instance
     export(Extraction.from_file(config), tmp_path / "x.csv")
     (row,) = rows_of(tmp_path / "x.csv")
     assert (row["SOPInstanceUID"], row["PatientID"]) == ("2.25.7", "PSEUDONYM")
+
+
+def test_purge_removes_what_an_interrupted_export_has_read(tmp_path: Path) -> None:
+    config, _ = make(tmp_path, specs())
+    extraction = Extraction.from_file(config)
+    export(extraction, tmp_path / "x.csv")
+    left = extraction.config.state_directory / "export" / "part.jsonl"
+    left.write_text("identified", encoding="utf-8")
+    assert command("purge", str(config), cwd=tmp_path).code == 0
+    assert not left.exists()

@@ -19,7 +19,15 @@ README = ROOT / "README.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 REPORT = ROOT / "docs" / "report.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
-DOCUMENTS = (README, CONFIGURATION, REPORT, CONTRIBUTING, ROOT / "CHANGELOG.md")
+ANONYMIZATION = ROOT / "docs" / "anonymization.md"
+DOCUMENTS = (
+    README,
+    CONFIGURATION,
+    ANONYMIZATION,
+    REPORT,
+    CONTRIBUTING,
+    ROOT / "CHANGELOG.md",
+)
 
 _BLOCK = re.compile(
     r"(?:^<!-- (?P<marker>[^\n]*?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$",

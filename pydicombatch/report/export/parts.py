@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydicombatch.report.export.headers import Row, Wanted
 
+FOLDER = "export"  # in the state directory
 TOGETHER = 250  # instances of a part
 ODD = "surrogatepass"
 
