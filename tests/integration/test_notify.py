@@ -1,11 +1,13 @@
 """Notifications, to a real SMTP server and a real HTTP server on this machine."""
 
 import json
+import signal
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -215,6 +217,22 @@ def test_a_fatal_error_is_told_and_a_failing_notification_changes_no_exit_code(
     for secret in ("wrong", PASSWORD, TOKEN):
         assert secret not in ended.text
         assert secret not in log
+
+
+def test_a_run_that_is_stopped_by_sigterm_is_told_as_a_stop(
+    start_orthanc: OrthancFactory, tmp_path: Path, site: Site
+) -> None:
+    archive = start_orthanc([])
+    made = job(tmp_path, archive, free_port(), webhook={"url": site.url, "on": "stop"})
+    hour = (datetime.now(UTC).hour + 12) % 24
+    made.change("schedule", enabled=True, start_time=f"{hour}:00", end_time=f"{hour}:01")
+    with made.start() as running:
+        assert running.says("PAUSED")
+        running.signal(signal.SIGTERM)
+        assert running.wait().code == 143
+    ((_, told),) = site.taken
+    assert (told["exit_code"], told["occasions"]) == (143, ["stop"])
+    assert told["outcomes"] == {"pending": 2}
 
 
 def test_who_wants_to_hear_of_stops_alone_does_not_hear_of_an_end(
