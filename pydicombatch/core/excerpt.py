@@ -36,12 +36,14 @@ class Excerpt:
     """Reads the elements of these canonical paths, all of them plain (`plain`)."""
 
     paths: tuple[str, ...]
+    _wanted: tuple[tuple[int, str], ...] = field(init=False, repr=False, compare=False)
     _kinds: dict[int, str] = field(init=False, repr=False, compare=False)
     _last: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         tags = [steps(path)[0].tag for path in self.paths]
-        object.__setattr__(self, "_kinds", {tag: vr_of(tag) for tag in tags})
+        object.__setattr__(self, "_wanted", tuple((tag, vr_of(tag)) for tag in tags))
+        object.__setattr__(self, "_kinds", dict(self._wanted))
         object.__setattr__(self, "_last", max([CHARACTER_SET, *tags]))
 
     def of_file(self, data: Buffer) -> tuple[str, ...]:
@@ -68,10 +70,8 @@ class Excerpt:
         terms = found.get(CHARACTER_SET, b"").decode("latin-1").strip(" \0").split("\\")
         order = "<" if encoding.little else ">"
         return tuple(
-            values.decode(vr, found.get(tag, b""), order, terms, None)
-            for tag, vr in (
-                (steps(path)[0].tag, self._kinds[steps(path)[0].tag]) for path in self.paths
-            )
+            values.decode(vr, found[tag], order, terms, None) if tag in found else ""
+            for tag, vr in self._wanted
         )
 
     def _found(self, data: Buffer, start: int, encoding: Encoding) -> dict[int, bytes]:
