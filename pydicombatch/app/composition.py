@@ -17,6 +17,7 @@ from pydicombatch.core.ports import Receiver
 from pydicombatch.core.records import Pending
 from pydicombatch.ledger.ledger import Ledger
 from pydicombatch.plan.requests import Plan
+from pydicombatch.process.characterised import CharacterisingProcessor
 from pydicombatch.receive.process.parent import ProcessReceiver
 from pydicombatch.receive.spool import Spool
 from pydicombatch.runner.accounts import Accounts
@@ -109,7 +110,7 @@ class Run:
         processor, threads = make_processor(config, self._spool, self._task.ledger, stack)
         share = config.anonymization.quarantine_limit
         intake = Intake(
-            processor,
+            CharacterisingProcessor(processor, config.output.directory),
             self._task.ledger,
             self._accounts,
             self._task.clock,

@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
 import click
 
 from pydicombatch.app import Extraction, outside
+from pydicombatch.app.notifying import check as notified
 from pydicombatch.app.sampling import Sample
 from pydicombatch.process.comparing import Change
 from pydicombatch.runner.preflight import Check
@@ -14,6 +16,7 @@ from pydicombatch.runner.preflight import Check
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
+@click.option("--notify", is_flag=True, help="Send a test to those whom `notify` names.")
 @click.option(
     "--sample",
     "instances",
@@ -31,13 +34,14 @@ def command(
     ctx: click.Context,
     config: Path,
     *,
+    notify: bool,
     instances: int | None,
     paths: bool,
     port: bool,
     variables: bool,
     alive: bool,
 ) -> None:
-    """Look at everything a run of CONFIG needs; nothing is sent but a C-ECHO.
+    """Look at everything a run of CONFIG needs; nothing is asked but a C-ECHO.
 
     --paths, --port and --variables are for scripts that start a run elsewhere, in a container for
     instance. They print a word, a tab and a value a line: `read`, `write`, `port` or `variable`.
@@ -50,7 +54,7 @@ def command(
     extraction = Extraction.from_file(config)
     for warning in extraction.validate():
         click.echo(f"Warning: {warning}", err=True)
-    worst = _say(extraction.check())
+    worst = _say(chain(extraction.check(), notified(extraction.config, send_test=notify)))
     if instances and not worst:
         worst = _show(extraction.sample(instances))
     ctx.exit(worst)

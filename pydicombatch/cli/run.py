@@ -6,10 +6,13 @@ from pathlib import Path
 import click
 
 from pydicombatch.app import Extraction
+from pydicombatch.app.notifying import of_error, of_summary, tell
 from pydicombatch.cli.display import BANNER, Display
 from pydicombatch.cli.signals import handled
 from pydicombatch.cli.table import anonymization, closing
+from pydicombatch.core.errors import HeldError, PydicombatchError
 from pydicombatch.ledger.states import Selection
+from pydicombatch.notify.notice import Notice
 from pydicombatch.runner.summary import Ending, Summary
 
 
@@ -61,12 +64,23 @@ def command(
                 stop_at_window_end=stop_at_window_end,
                 on_event=display,
             )
+        except PydicombatchError as exc:
+            if not isinstance(exc, HeldError):  # that one tells how it went itself
+                _notify(extraction, of_error(extraction.config, exc))
+            raise
         finally:
             display.close()
     _conclude(extraction, summary)
     interrupted = summary.ending is Ending.STOPPED and summary.error is None
     code = summary.exit_code(fail_on_empty=fail_on_empty)
-    ctx.exit(caught.exit_code if interrupted else code)
+    code = caught.exit_code if interrupted else code
+    _notify(extraction, of_summary(extraction.config, summary, code))
+    ctx.exit(code)
+
+
+def _notify(extraction: Extraction, notice: Notice) -> None:
+    for failed in tell(extraction.config, notice):
+        click.echo(f"Warning: {failed}", err=True)
 
 
 def _conclude(extraction: Extraction, summary: Summary) -> None:

@@ -13,7 +13,7 @@ from pydicombatch.config.keys import take_key
 from pydicombatch.config.models import Config
 from pydicombatch.config.retired import retire
 from pydicombatch.config.source import Source, dotted
-from pydicombatch.config.text import LARGEST, read_text
+from pydicombatch.config.text import LARGEST, Tree, read_text
 from pydicombatch.core.errors import ConfigError, Finding
 
 
@@ -84,6 +84,7 @@ def parse(text: str, file: str, environ: Mapping[str, str]) -> Loaded:
         config = Config.model_validate(document)
     except ValidationError as exc:
         raise ConfigError(*_in_order([*tree.findings, *findings(exc, tree)])) from None
+    tree.findings.extend(_plain_secrets(config, tree))
     if tree.findings:
         raise ConfigError(*_in_order(tree.findings))
     return Loaded(config, (*warnings, *doubts(config, tree)), tree.source)
@@ -121,6 +122,21 @@ def content(path: Path) -> str:
 
 def _in_order(found: list[Finding]) -> list[Finding]:
     return sorted(dict.fromkeys(found), key=lambda one: one.line)
+
+
+def _plain_secrets(config: Config, tree: Tree) -> list[Finding]:
+    """Refuse a password that stands in the file itself."""
+    key = ("notify", "email", "password")
+    email = config.notify.email
+    if email is None or email.password is None or key in tree.filled:
+        return []
+    finding = Finding(
+        "notify.email.password is written in the file",
+        "Write ${SMTP_PASSWORD} in its place, and set that variable of the environment",
+        tree.source.file,
+        tree.source.line(key),  # without the line itself, which holds it
+    )
+    return [finding]
 
 
 def _missing_files(loaded: Loaded) -> list[Finding]:

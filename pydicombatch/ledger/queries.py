@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from pydicombatch.core.model import Key, Outcome
-from pydicombatch.core.records import Counts, Entry, Holding, Pending
+from pydicombatch.core.records import Counts, Entry, Holding, Pending, Statistics, Timing
+from pydicombatch.ledger import statistics
 
 T = TypeVar("T")
 Run = Callable[[Callable[[sqlite3.Connection], Any]], Any]
@@ -164,6 +165,16 @@ class Queries:
         while rows := self._all(MISSING, (*place, PAGE)):
             yield from rows
             place = rows[-1]
+
+    def statistics(self) -> Statistics:
+        """Return what was stored when, and what it is."""
+        found: Statistics = self._run(statistics.read)
+        return found
+
+    def timing(self) -> dict[int, Timing]:
+        """Return for every finished line how much it brought and when it finished."""
+        found: dict[int, Timing] = self._run(statistics.timing)
+        return found
 
     def counts(self) -> Counts:
         """Count lines by outcome, and what is stored."""

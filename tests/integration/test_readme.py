@@ -298,11 +298,11 @@ def test_a_port_that_an_archive_cannot_reach_shows_as_the_table_says(
 
 
 def test_a_configuration_whose_anonymizer_script_is_none_is_refused(reader: Reader) -> None:
-    config = reader.vary("anonymized", ("output:", ANONYMIZED))
+    config = reader.vary("refused", ("output:", ANONYMIZED))
     code, printed = reader.run(f"pydicombatch {config}")
     assert code == 2
     assert "choose.py" in printed
-    assert not (reader.folder / "anonymized").exists()
+    assert not (reader.folder / "refused").exists()
 
 
 ANONYMIZED = "anonymization: {enabled: true, script: choose.py}\noutput:"

@@ -17,6 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
+REPORT = ROOT / "docs" / "report.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 ANONYMIZATION = ROOT / "docs" / "anonymization.md"
 CONCEPTS = ROOT / "docs" / "concepts.md"
@@ -29,6 +30,7 @@ DOCUMENTS = (
     CONCEPTS,
     COOKBOOK,
     OPERATION,
+    REPORT,
     CONTRIBUTING,
     ROOT / "CHANGELOG.md",
 )

@@ -40,7 +40,12 @@ from tests.support.markdown import (
     table,
 )
 
-CONDA_NAMES = {"python-gdcm": "gdcm", "PyYAML": "pyyaml"}  # where they are not the same
+CONDA_NAMES = {
+    "python-gdcm": "gdcm",
+    "PyYAML": "pyyaml",
+    "Jinja2": "jinja2",
+    "matplotlib": "matplotlib-base",
+}  # where they are not the same
 MARKERS = {"file", "part", "run", "content", "steps", "crontab", "shown"}
 RETIRED = "output.anonymization"
 BASE = {
@@ -55,6 +60,12 @@ EXAMPLES = [
     for block in blocks(document)
     if block.language == "yaml"
 ]
+ENVIRONMENT = {
+    "STUDY": "1.2.3",
+    "PACS_HOST": "pacs.example.org",
+    "SMTP_PASSWORD": "secret",
+    "WEBHOOK_URL": "https://chat.example.org/hooks/secret",
+}
 SAMPLES = sorted((ROOT / "config").glob("*.yml"))
 
 
@@ -67,11 +78,7 @@ def complete(block: Block) -> dict[str, Any]:
 
 
 def loaded(block: Block) -> Loaded:
-    return parse(
-        yaml.safe_dump(complete(block)),
-        "example.yml",
-        {"PACS_HOST": "pacs.example.org", "STUDY": "1.2.3"},
-    )
+    return parse(yaml.safe_dump(complete(block)), "example.yml", ENVIRONMENT)
 
 
 def command_lines() -> Iterator[tuple[str, list[str]]]:
@@ -285,7 +292,9 @@ def test_the_steps_of_the_tests_are_shown_as_they_are() -> None:
 def test_the_conda_environment_has_the_packages_of_the_project() -> None:
     project = tomllib.loads(read(ROOT / "pyproject.toml"))["project"]
     environment = yaml.safe_load(read(ROOT / "environment.yaml"))
-    split = (re.fullmatch(r"([\w-]+)(.*)", one) for one in project["dependencies"])
+    extras = project["optional-dependencies"]
+    packages = [*project["dependencies"], *extras["report"], *extras["parquet"]]
+    split = (re.fullmatch(r"([\w-]+)(.*)", one) for one in packages)
     wanted = {CONDA_NAMES.get(one[1], one[1]): one[2] for one in split if one}
     wanted["python"] = project["requires-python"]
     assert environment["name"] == "pydicom-batch"
