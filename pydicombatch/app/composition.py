@@ -21,7 +21,7 @@ from pydicombatch.receive.process.parent import ProcessReceiver
 from pydicombatch.receive.spool import Spool
 from pydicombatch.runner.accounts import Accounts
 from pydicombatch.runner.breaker import Breaker
-from pydicombatch.runner.engine import Engine, Settings
+from pydicombatch.runner.engine import Engine
 from pydicombatch.runner.events import Listening, Started
 from pydicombatch.runner.executors import Surroundings
 from pydicombatch.runner.gate import Gate
@@ -30,6 +30,7 @@ from pydicombatch.runner.message_ids import MessageIds
 from pydicombatch.runner.pace import Pace
 from pydicombatch.runner.projector import Projector
 from pydicombatch.runner.quarantine_limit import QuarantineLimit
+from pydicombatch.runner.settling import Settings
 from pydicombatch.runner.summary import Summary
 from pydicombatch.runner.tally import RunTally
 from pydicombatch.runner.throttle import RequestRate
@@ -148,6 +149,7 @@ class Run:
             MessageIds(task.ledger.last_message_id()),
             self._receiver,
             config.request.destination or config.local.aet,
+            verify_instances=config.verify == "instances",
         )
 
         def fetch(after: int, limit: int) -> list[Pending]:
@@ -179,7 +181,7 @@ class Run:
         )
         return Engine(
             around,
-            Work(fetch, clock, task.limit),
+            Work(fetch, clock, task.limit, retry.longest_wait),
             gate,
             Pace(windows, task.requests, clock.now()),
             settings,
