@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
@@ -116,7 +117,9 @@ def _zone(text: str) -> str:
     known = {name.lower(): name for name in pytz.all_timezones}
     name = known.get(text.strip().lower())
     if name is None:
-        raise wrong("is not a time zone", "Write a name such as Europe/Amsterdam or UTC")
+        close = get_close_matches(text.strip().lower(), known, n=1)
+        remedy = f"Did you mean {known[close[0]]}" if close else "Write a name such as UTC"
+        raise wrong("is not a time zone", remedy)
     return name
 
 

@@ -43,10 +43,12 @@ class Finding:
     remedy: str
     file: str = ""
     line: int = 0
+    excerpt: str = ""  # the line itself, made fit to be shown, with a mark under what is wrong
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}: " if self.line else f"{self.file}: " if self.file else ""
-        return f"{place}{self.problem}. {self.remedy}."
+        below = f"\n{self.excerpt}" if self.excerpt else ""
+        return f"{place}{self.problem}. {self.remedy}.{below}"
 
 
 class ConfigError(PydicombatchError):
