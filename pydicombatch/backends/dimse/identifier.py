@@ -11,9 +11,9 @@ from pydicom.filewriter import write_dataset
 
 from pydicombatch.backends.dimse.models import IMPLICIT
 from pydicombatch.backends.dimse.wire import ProtocolError
-from pydicombatch.core.elements import ElementError, read, to_dataset
+from pydicombatch.core.elements import ElementError, read, read_items, to_dataset
 from pydicombatch.core.errors import RequestError
-from pydicombatch.core.model import Match, Request
+from pydicombatch.core.model import Key, Match, Request
 
 UNDEFINED = 0xFFFFFFFF
 FAILED_UIDS = "FailedSOPInstanceUIDList"
@@ -89,9 +89,17 @@ def decode(data: bytes | None, transfer_syntax: str) -> Dataset:
     return found
 
 
-def match(found: Dataset, paths: Iterable[str], charset: str) -> Match:
-    """Take the requested paths from an answer; `charset` is assumed where it declares none."""
-    return Match(tuple((path, read(found, path, charset)) for path in paths))
+def match(found: Dataset, keys: Iterable[Key], charset: str) -> Match:
+    """Take the requested elements from an answer; `charset` is assumed where it declares none."""
+    asked = tuple(keys)
+    return Match(
+        tuple((key.path, read(found, key.path, charset)) for key in asked),
+        tuple(
+            (key.path, read_items(found, key.path, charset))
+            for key in asked
+            if key.value and "." in key.path
+        ),
+    )
 
 
 def failed_uids(data: bytes | None, transfer_syntax: str) -> tuple[str, ...]:
