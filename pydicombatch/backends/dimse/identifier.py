@@ -17,6 +17,7 @@ from pydicombatch.core.model import Key, Match, Request
 
 UNDEFINED = 0xFFFFFFFF
 FAILED_UIDS = "FailedSOPInstanceUIDList"
+NO_KEYS = frozenset({"QueryRetrieveLevel", "SpecificCharacterSet"})
 # PS3.4 C.6.1.1 and C.6.2.1: the key that tells one entity of a level from another
 UNIQUE_KEYS = {
     "PATIENT": "PatientID",
@@ -50,21 +51,34 @@ def encode(request: Request, charset: str, transfer_syntax: str) -> bytes:
 
 
 def refuse_everything(request: Request) -> None:
-    """Refuse a retrieve whose own unique key is listed but names nothing: it would mean all.
+    """Refuse a retrieve that names nothing: it would mean all that the archive holds.
+
+    The last look before a request leaves; the plan has refused such rows already.
 
     Raises
     ------
     RequestError
-        If the key, or one of its values, is empty or a mere wildcard.
+        If the unique key of the level, or one of its values, is empty or a mere wildcard; if a
+        UID has a wildcard; or if no key has a value at all.
     """
     keyword = UNIQUE_KEYS.get(request.value("QueryRetrieveLevel").upper(), "")
     for key in request.keys:
-        named = [value.strip(" \0*?") for value in key.value.split("\\")]
-        if key.path == keyword and not all(named):
+        if key.path == keyword and not _names_something(key):
             raise RequestError(
                 f"A C-MOVE without a value for {keyword} would retrieve everything",
                 f"Give {keyword} a value, or remove the row",
             )
+    if not any(_names_something(key) for key in request.keys if key.path not in NO_KEYS):
+        raise RequestError(
+            "A C-MOVE without any key that has a value would retrieve everything",
+            f"Give {keyword or 'StudyInstanceUID'} a value, or remove the row",
+        )
+
+
+def _names_something(key: Key) -> bool:
+    """Whether each value of a key has a letter or a digit, and a UID no wildcard."""
+    named = all(any(map(str.isalnum, one)) for one in key.value.split("\\"))
+    return named and not (key.path.endswith("InstanceUID") and {"*", "?"} & set(key.value))
 
 
 def decode(data: bytes | None, transfer_syntax: str) -> Dataset:
