@@ -45,6 +45,13 @@ class Commands(click.Group):
             args = ["run", *args]
         return super().resolve_command(ctx, args)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take options of `run` in front of the configuration for a run of it."""
+        own = {word for param in self.get_params(ctx) for word in param.opts}
+        if args and args[0].startswith("-") and args[0] not in own:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> None:
         """Run a command; no traceback ever reaches a user, for it may hold values."""
         try:

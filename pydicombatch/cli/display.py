@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from pydicombatch.core.model import RequestType
 from pydicombatch.runner.events import (
+    Doubted,
     Event,
     Finished,
     InstanceStored,
@@ -66,6 +67,7 @@ class Display:
             Waiting: self._pause,
             Resumed: self._resume,
             Retrying: self._retry,
+            Doubted: self._doubt,
         }
         shows[type(event)](event)
 
@@ -108,6 +110,9 @@ class Display:
 
     def _retry(self, event: Retrying) -> None:
         self.say(f"Line {event.line}: {event.reason}; tried again in {event.seconds:.0f} s")
+
+    def _doubt(self, event: Doubted) -> None:
+        self.say(f"Warning: {event.problem}. {event.remedy}. Told once; the end counts them.")
 
     def _finish(self, event: Finished) -> None:
         self._done += 1

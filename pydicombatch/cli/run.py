@@ -72,5 +72,7 @@ def command(
 def _conclude(extraction: Extraction, summary: Summary) -> None:
     for line in closing(summary, extraction.config.request.type):
         click.echo(line)
+    for doubt in summary.doubts:
+        click.echo(f"Warning: {doubt}", err=True)
     if summary.error is not None:
         click.echo(str(summary.error), err=True)

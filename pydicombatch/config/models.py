@@ -67,6 +67,11 @@ class RequestSection(Section):
         default=0.0, description="pause of a thread between two requests"
     )
     limits: Limits = Field(default=Limits(), description="what the archive can bear")
+    mismatches: Annotated[Literal["drop", "keep"], BeforeValidator(lowered)] = Field(
+        default="drop",
+        description="answers of a C-FIND that were not asked for, of another level or with another "
+        "value: `drop` leaves them out, `keep` keeps them; both are counted",
+    )
     carry: Names = Field(
         default=(),
         description="columns of the batch file that are copied into the results, not sent",
@@ -131,6 +136,11 @@ class Output(Section):
         default=None, description="another name for `database_file`"
     )
     decompress: bool = Field(default=False, description="true: store as Explicit VR Little Endian")
+    excel_safe: bool = Field(
+        default=False,
+        description="true: an apostrophe in front of what a spreadsheet would take for a formula, "
+        "or change as a number or a date, in the CSV files of results",
+    )
 
     @model_validator(mode="after")
     def _has_one_results_file(self) -> "Output":

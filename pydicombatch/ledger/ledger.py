@@ -9,7 +9,7 @@ from pathlib import Path
 from pydicombatch.core.attribution import Expectation
 from pydicombatch.core.model import Identifiers, Known, Match, Quarantined, Request, Stored
 from pydicombatch.core.records import Result
-from pydicombatch.ledger import writes
+from pydicombatch.ledger import match_limits, writes
 from pydicombatch.ledger.database import Database
 from pydicombatch.ledger.queries import Queries
 from pydicombatch.ledger.states import Selection
@@ -90,6 +90,14 @@ class Ledger(Queries):
     def finish(self, request: int, attempt: int, result: Result, now: datetime) -> None:
         """Record the outcome of a request; the matches staged by this attempt are its own."""
         self._database.run(lambda db: writes.finish(db, request, attempt, result, now))
+
+    def found_limits(self, limits: dict[str, int], reason: str, remedy: str) -> int:
+        """Remember limits on matches; return how many queries are truncated after all."""
+        return self._database.run(match_limits.found(limits, reason, remedy))
+
+    def known_limits(self) -> dict[str, int]:
+        """Return the limits on matches that earlier runs found, by level."""
+        return dict(self.meta(match_limits.KNOWN) or {})
 
     def known(self, sop_instance_uid: str) -> Known | None:
         """Return what is stored under a SOP Instance UID."""

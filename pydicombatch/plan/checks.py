@@ -46,6 +46,8 @@ class _Review:
             self._note(issue, entry.line)
         for path in entry.emptied:
             self._note(_emptied(path), entry.line)
+        for path in entry.redated:
+            self._note(_redated(path), entry.line)
         short = int(entry.request.identity[:15], 16)
         first = self._seen.setdefault(short, entry.line)
         if first != entry.line:
@@ -98,6 +100,13 @@ def check(plan: Plan) -> tuple[Finding, ...]:
     if review.errors:
         raise ConfigError(*review.errors)
     return review.warnings()
+
+
+def _redated(path: str) -> Issue:
+    return Issue(
+        f"{path} is not written as DICOM writes dates; it is sent as YYYYMMDD",
+        "Write 20200102 in place of 2020-01-02, and 20200102-20200203 for a range",
+    )
 
 
 def _emptied(path: str) -> Issue:

@@ -248,7 +248,7 @@ class Engine:
             self._interrupt(attempt, result.reason)
             self._work.put_back(task)
             raise FatalError(result.reason, result.remedy)
-        if self._is_cut_off() and judgement.again:
+        if (self._is_cut_off() or judgement.cut_off) and judgement.again:
             self._interrupt(attempt, "It was cut off by a stop or the end of the window")
             self._work.put_back(task)
             return

@@ -66,4 +66,12 @@ class Retrying:
     reason: str
 
 
-Event = Started | Listening | Finished | InstanceStored | Waiting | Resumed | Retrying
+@dataclass(frozen=True, slots=True)
+class Doubted:
+    """Answers are odd in a way that was not met before in this run."""
+
+    problem: str
+    remedy: str
+
+
+Event = Started | Listening | Finished | InstanceStored | Waiting | Resumed | Retrying | Doubted

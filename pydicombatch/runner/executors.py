@@ -1,7 +1,7 @@
 """How one request is carried out, by its type: a table row each."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from pydicombatch.runner import judge
 from pydicombatch.runner.accounts import Accounts
 from pydicombatch.runner.judge import Judgement
 from pydicombatch.runner.message_ids import MessageIds
+from pydicombatch.runner.querying import Means, Query
 
 TOGETHER = 500  # matches put into the ledger at a time, so that memory stays flat
 
@@ -50,6 +51,7 @@ class Surroundings:
     message_ids: MessageIds
     receiver: Receiver | None  # None: nothing is stored here
     destination: str  # AE title that C-MOVE sends to
+    means: Means = field(default_factory=Means)  # of queries
 
     def request(self, pending: Pending) -> Request:
         """Make the request of a pending row."""
@@ -65,7 +67,7 @@ def find(around: Surroundings, archive: Archive, pending: Pending) -> tuple[int,
     waiting: list[Match] = []
     count = 0
 
-    def on_match(match: Match) -> None:
+    def keep(match: Match) -> None:
         nonlocal count
         waiting.append(match)
         count += 1
@@ -78,9 +80,10 @@ def find(around: Surroundings, archive: Archive, pending: Pending) -> tuple[int,
             waiting.clear()
 
     def send() -> Judgement:
-        answer = archive.find(around.request(pending), on_match)
+        query = Query(around.means, archive, around.request(pending), keep)
+        judgement = query.carry_out(around.clock.now().date())
         flush()
-        return judge.query(answer, count)
+        return judgement
 
     return attempt, _judged(around, attempt, pending.id, send)
 

@@ -24,6 +24,7 @@ class Judgement:
     result: Result
     again: bool = False
     stop: bool = False  # every other request would fail the same way
+    cut_off: bool = False  # it ended before its time, so no attempt is spent
 
     def took(self, seconds: float) -> "Judgement":
         """Add how long the attempt took."""

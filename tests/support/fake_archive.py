@@ -111,6 +111,7 @@ class Script:
     """What is played: one list of steps a request, the last list again and again."""
 
     answers: Sequence[Sequence[Step]] = ((Final(),),)
+    respond: "Callable[[Asked], Sequence[Step]] | None" = None  # in place of `answers`
     reject: Sequence[tuple[int, int, int]] = ()  # (result, source, reason) for the first ones
     contexts: Sequence[str] = CONTEXTS
     destinations: dict[str, int] = field(default_factory=dict)  # AE title -> port on loopback
@@ -198,7 +199,8 @@ class FakeArchive:
         with self._lock:
             number = min(len(self.asked), len(self._script.answers) - 1)
             self.asked.append(asked)
-        for step in self._script.answers[number]:
+        respond = self._script.respond
+        for step in respond(asked) if respond else self._script.answers[number]:
             self._perform(step, assoc, request, context, asked)
         if self._script.idle_abort:
             assoc.abort(block=False)

@@ -88,7 +88,6 @@ class DimseArchive:
         A match that cannot be read does not hide the others: they are handed over, and the answer
         asks for another try and says how many were lost.
         """
-        paths = [key.path for key in request.keys]
         unreadable = 0
 
         def pending(message: Message, context: Context) -> None:
@@ -98,7 +97,7 @@ class DimseArchive:
             except ProtocolError:
                 unreadable += 1
                 return
-            on_match(identifier.match(found, paths, self._peer.charset))
+            on_match(identifier.match(found, request.keys, self._peer.charset))
 
         message, context = self._ask(RequestType.FIND, next(self._ids), {}, request, pending)
         final = answer(RequestType.FIND, message, context.transfer_syntax)
