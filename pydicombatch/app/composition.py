@@ -24,7 +24,7 @@ from pydicombatch.runner.answers import Reviewer
 from pydicombatch.runner.breaker import Breaker
 from pydicombatch.runner.engine import Engine, Settings
 from pydicombatch.runner.events import Doubted, Listening, Started
-from pydicombatch.runner.executors import Surroundings
+from pydicombatch.runner.executors import Selector, Surroundings
 from pydicombatch.runner.gate import Gate
 from pydicombatch.runner.intake import Intake
 from pydicombatch.runner.match_limits import MatchLimits
@@ -57,6 +57,7 @@ class Task:
     requests: int  # how many to carry out
     limit: int | None
     ends_with_window: bool
+    selector: Selector | None = None  # looks rows up before anything is retrieved
 
 
 class Run:
@@ -201,6 +202,7 @@ class Run:
             self._receiver,
             config.request.destination or config.local.aet,
             Means(self._reviewer, limits, passage, retry.attempts),
+            task.selector,
         )
         settings = Settings(
             threads=min(config.request.threads, max(1, task.requests)),

@@ -7,7 +7,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from pydicombatch.app.composition import Run, Task
-from pydicombatch.app.parts import connect, stores_here
+from pydicombatch.app.parts import connect, rules, stores_here
+from pydicombatch.app.selection import selecting
 from pydicombatch.config.digest import digests
 from pydicombatch.config.load import load
 from pydicombatch.config.models import STATE, Config
@@ -26,6 +27,7 @@ from pydicombatch.report.run_log import RunLog
 from pydicombatch.runner import preflight
 from pydicombatch.runner.events import Event
 from pydicombatch.runner.preflight import Check
+from pydicombatch.runner.selecting import Selecting
 from pydicombatch.runner.summary import Summary
 from pydicombatch.runner.tally import RunTally
 from pydicombatch.store.tree import create
@@ -163,6 +165,7 @@ class Extraction:
                 most,
                 limit,
                 stop_at_window_end,
+                self._selector(ledger),
             )
             self._run = Run(task, RunTally(on_event), self._stop)
             if self._stop.is_set():
@@ -253,6 +256,10 @@ class Extraction:
                 f"The state directory cannot be written ({type(exc).__name__})",
                 "Make space on its disk, and check its permissions",
             ) from exc
+
+    def _selector(self, ledger: Ledger) -> Selecting | None:
+        chosen = rules(self.config)
+        return selecting(self.config, chosen, ledger, self._clock) if chosen else None
 
     def _begin(self, ledger: Ledger) -> int:
         number = ledger.begin_run(os.getpid(), self._clock.now())

@@ -5,6 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from pydicombatch.config.models import Config
+from pydicombatch.config.select import Select
 from pydicombatch.core.errors import ConfigError
 
 
@@ -25,6 +26,8 @@ def digests(config: Config) -> dict[str, str]:
         "type": request.type.value,
         "model": request.model,
         "elements": sorted([key.path, key.value] for key in request.keys),
+        "complete": request.complete,
+        "select": _select(config.select),
         "directory_structure": list(output.directory_structure),
         "filename": output.filename,
         "decompress": output.decompress,
@@ -35,6 +38,13 @@ def digests(config: Config) -> dict[str, str]:
         "script": _digest(_contents(anonymization.script if on else None)),
         "lookup_table": _digest(_contents(anonymization.lookup_table if on else None)),
     }
+
+
+def _select(section: Select | None) -> object:
+    if section is None:
+        return None
+    named = section.model_dump(mode="json", exclude={"where", "queries"})
+    return {**named, "where": section.where.source}
 
 
 def _digest(content: bytes) -> str:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydicombatch.config.findings import findings
 from pydicombatch.config.models import Config
 from pydicombatch.config.retired import retire
-from pydicombatch.config.text import LARGEST, Tree, dotted, read_text
+from pydicombatch.config.text import LARGEST, Node, Tree, dotted, read_text
 from pydicombatch.core.errors import ConfigError, Finding
 from pydicombatch.core.model import RequestType
 
@@ -56,6 +56,7 @@ def parse(text: str, file: str, environ: Mapping[str, str]) -> Loaded:
     """
     tree = read_text(text.removeprefix("\ufeff"), file, environ)
     document, warnings = retire(tree)
+    tree.findings += _without_condition(tree, document)
     try:
         config = Config.model_validate(document)
     except ValidationError as exc:
@@ -64,6 +65,30 @@ def parse(text: str, file: str, environ: Mapping[str, str]) -> Loaded:
         raise ConfigError(*_in_order(tree.findings))
     lines = {dotted(key): line for key, line in tree.lines.items()}
     return Loaded(config, (*warnings, *_without_effect(config, tree)), file, lines)
+
+
+def _without_condition(tree: Tree, document: Mapping[str, Node]) -> list[Finding]:
+    """Find elements of `select.where` without a condition: left out, they would widen it."""
+    found = []
+    for path, line in tree.lines.items():
+        if path[:2] != ("select", "where") or _at(document, path) is not None:
+            continue
+        problem = f"{dotted(path)} has no condition"
+        remedy = "Write what its value must be, or remove the line"
+        found.append(Finding(problem, remedy, tree.file, line))
+    return found
+
+
+def _at(document: Node | Mapping[str, Node], path: tuple[str | int, ...]) -> object:
+    here: object = document
+    for step in path:
+        if isinstance(here, Mapping):
+            here = here.get(step)
+        elif isinstance(here, list) and isinstance(step, int):
+            here = here[step]
+        else:
+            return None
+    return here
 
 
 def _read(path: Path) -> str:

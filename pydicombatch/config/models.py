@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydicombatch.config.peers import Local, Pacs
 from pydicombatch.config.schedule import Schedule
 from pydicombatch.config.section import Section
+from pydicombatch.config.select import Select
 from pydicombatch.config.types import (
     AeTitle,
     Element,
@@ -25,6 +26,7 @@ from pydicombatch.config.types import (
 )
 from pydicombatch.core.elements import parse_key
 from pydicombatch.core.model import Key, RequestType
+from pydicombatch.select.levels import LEVELS
 
 __all__ = ["Config", "Schedule", "TimeZone"]
 TEXT = Kind("text")
@@ -75,6 +77,11 @@ class RequestSection(Section):
     carry: Names = Field(
         default=(),
         description="columns of the batch file that are copied into the results, not sent",
+    )
+    complete: bool = Field(
+        default=False,
+        description="true: counts such as `NumberOfStudyRelatedSeries`, `ModalitiesInStudy` and "
+        "`SOPClassesInStudy` that an archive lacks are found out by further queries (c-find)",
     )
     destination: AeTitle | None = Field(
         default=None, description="C-MOVE to this application entity; then nothing is stored here"
@@ -176,10 +183,29 @@ class State(Section):
 class Config(Section):
     """The whole file."""
 
+    @model_validator(mode="after")
+    def _selects_what_there_is(self) -> "Config":
+        levels = LEVELS[self.request.model]
+        if self.select is not None and self.select.level not in levels:
+            raise wrong(
+                f"has a select.level that request.model {self.request.model} does not have",
+                f"Choose select.level from {', '.join(levels)}",
+            )
+        idle = {RequestType.FIND, RequestType.ECHO}
+        if self.select is not None and self.request.type in idle:
+            raise wrong(
+                f"has a select section, but request.type {self.request.type} retrieves nothing",
+                "Remove it, or set request.type to c-move",
+            )
+        return self
+
     project: Annotated[str, TEXT] = Field(default="", description="a name for this extraction")
     pacs: Pacs = Field(description="the archive")
     local: Local = Field(description="our own application entity")
     request: RequestSection = Field(description="what is asked for")
+    select: Select | None = Field(
+        default=None, description="what is asked before anything is retrieved"
+    )
     retry: Retry = Field(default=Retry(), description="what happens after a failure")
     schedule: Schedule = Field(default=Schedule(), description="when requests may be sent")
     anonymization: Anonymization = Field(

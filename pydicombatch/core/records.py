@@ -29,6 +29,41 @@ class Pending:
     identity: str
     keys: tuple[Key, ...]
     attempts: int  # so far, over all runs
+    owner: int | None = None  # of a retrieve: the row that selected it; None: it is a row itself
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieve:
+    """One retrieve that a selection gives."""
+
+    identity: str
+    keys: tuple[Key, ...]
+    modality: str = ""  # several joined by a backslash
+    instances: int | None = None  # None: not known
+    shown: tuple[tuple[str, str], ...] = ()  # what the archive said about it: path, text
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """One retrieve of a row, as a plan lists it."""
+
+    line: int  # of the batch file
+    keys: tuple[Key, ...]
+    modality: str
+    instances: int | None
+    shown: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A row whose last retrieve was decided, and what that makes of it."""
+
+    id: int
+    line: int | None
+    outcome: Outcome
+    matches: int
+    stored: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from pydicombatch.core.errors import FatalError, PydicombatchError
 
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], Any]
-VERSION = 1
+VERSION = 2
 MOST_TOGETHER = 256  # operations that share one commit
 CACHE = 16_384  # KiB at most: identities and UIDs hit their index anywhere, 2 MiB are too few
 

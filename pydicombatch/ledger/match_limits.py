@@ -10,6 +10,7 @@ KNOWN = "match_limits"
 TRUNCATE = """
 UPDATE request SET outcome = 'truncated', reason = ?, remedy = ?
 WHERE outcome = 'complete' AND matches = ?
+    AND NOT EXISTS (SELECT 1 FROM selection WHERE selection.row = request.id)
 """
 
 

@@ -18,7 +18,8 @@ from pydicombatch.core.model import (
     Stored,
     Tally,
 )
-from pydicombatch.core.records import Result
+from pydicombatch.core.records import Folded, Result
+from pydicombatch.ledger import selections
 from pydicombatch.ledger.states import Selection, outcomes
 
 UPSERT_REQUEST = """
@@ -65,6 +66,11 @@ SELECT = """
 UPDATE request SET run = ?, outcome = NULL, finished = NULL
 WHERE line IS NOT NULL AND ({})
 """
+PLANNED = "coalesce(owner, id) IN (SELECT row FROM selection)"
+ROWS_SELECTED = """
+SELECT count(*) FROM request
+WHERE run = ? AND line IS NOT NULL AND owner IS NULL AND outcome IS NULL
+"""
 # What failed before and was asked for again, but not decided, has failed before all the same.
 UNTRIED, TRIED = "outcome IS NULL AND attempt IS NULL", "outcome IS NULL AND attempt IS NOT NULL"
 STALE = "INSERT OR REPLACE INTO meta VALUES ('results_stale', 'true')"
@@ -110,6 +116,7 @@ def load(db: sqlite3.Connection, requests: Iterable[Request]) -> None:
         if request.type is RequestType.FIND:
             _ask_for_more(db, number, request)
         digest.update(f"{request.row} {request.identity}{carried}".encode())
+    db.execute(selections.LINES)
     changed = "UPDATE meta SET value = ?1 WHERE name = 'batch' AND value <> ?1"
     if db.execute(changed, (json.dumps(digest.hexdigest()),)).rowcount:
         db.execute(STALE)  # its rows stand in another order now
@@ -130,8 +137,12 @@ def _ask_for_more(db: sqlite3.Connection, number: int, request: Request) -> None
         db.execute(STALE)
 
 
-def select(db: sqlite3.Connection, run: int, selection: Selection) -> int:
-    """Mark the requests of a selection; what failed before becomes pending again."""
+def select(db: sqlite3.Connection, run: int, selection: Selection, *, planned: bool = False) -> int:
+    """Mark the requests of a selection; what failed before becomes pending again.
+
+    With `planned` only rows that were looked up, and their retrieves. Retrieves come with their
+    rows and are not counted.
+    """
     again = outcomes(selection)
     if again and db.execute(AGAIN.format(", ".join("?" * len(again))), again).fetchone():
         db.execute(STALE)  # their rows are taken out until they have finished once more
@@ -139,7 +150,12 @@ def select(db: sqlite3.Connection, run: int, selection: Selection) -> int:
     if again:
         terms.append(TRIED)
         terms.append(f"outcome IN ({', '.join('?' * len(again))})")
-    return db.execute(SELECT.format(" OR ".join(terms)), (run, *again)).rowcount
+    where = " OR ".join(terms)
+    sql = SELECT.format(f"({where}) AND {PLANNED}" if planned else where)
+    db.execute(sql, (run, *again))
+    db.execute(selections.EMPTY_AGAIN, (run,))
+    (count,) = db.execute(ROWS_SELECTED, (run,)).fetchone()
+    return int(count)
 
 
 def start_attempt(
@@ -180,7 +196,7 @@ def record(
         _quarantine(db, arrival.requests, each.file, arrival.identifiers, each.reason, now)
         touched.update(arrival.requests)
     for request in sorted(touched):
-        _correct(db, request)
+        _correct(db, request, now)
 
 
 def _instance(db: sqlite3.Connection, one: Stored, now: datetime) -> int:
@@ -224,13 +240,14 @@ def stage(
     db.executemany("INSERT INTO match VALUES (?, ?, ?, ?)", rows)
 
 
-def _correct(db: sqlite3.Connection, request: int) -> None:
+def _correct(db: sqlite3.Connection, request: int, now: datetime) -> None:
     """Let an instance that came after the verdict count: what was partial may be complete now."""
     finished = db.execute("SELECT outcome FROM request WHERE id = ?", (request,)).fetchone()
     if not finished or finished[0] is None:
         return  # its verdict is still to come
     recount(db, request)
     db.execute(CORRECT, {"request": request})
+    selections.fold_again(db, request, now)
     db.execute(STALE)  # the row in the results file is written again
 
 
@@ -241,8 +258,11 @@ def recount(db: sqlite3.Connection, request: int) -> None:
 
 def finish(
     db: sqlite3.Connection, request: int, attempt: int, result: Result, now: datetime
-) -> None:
-    """Write the outcome of a request; from now on the matches of this attempt count."""
+) -> list[Folded]:
+    """Write the outcome of a request; from now on the matches of this attempt count.
+
+    Returns the rows whose last retrieve it was.
+    """
     answer = result.answer
     status, tally = _response(answer)
     ended = (now.isoformat(), status, tally.sent, tally.failed, result.received, result.reason)
@@ -267,6 +287,7 @@ def finish(
     recount(db, request)
     if result.outcome is not Outcome.EMPTY:
         db.execute(CORRECT, {"request": request})  # some came after they had been counted
+    return selections.fold_after(db, request, now)
 
 
 def _response(answer: Answer | None) -> tuple[int | None, Tally]:

@@ -126,3 +126,8 @@ def identity(aet: str, kind: RequestType, model: str, keys: tuple[Key, ...]) -> 
     """
     asked = sorted([key.path, key.value] for key in keys if key.value)
     return sha256(json.dumps([aet, kind.value, model, asked]).encode()).hexdigest()
+
+
+def retrieve_identity(aet: str, kind: RequestType, model: str, keys: tuple[Key, ...]) -> str:
+    """Name a retrieve that a row was found to mean; never the same as that of a row."""
+    return sha256(f"retrieve {identity(aet, kind, model, keys)}".encode()).hexdigest()

@@ -53,7 +53,7 @@ def issues(request: Request, charset: str | None) -> Iterator[Issue]:
     charset
         The character set of text outside ASCII; ISO_IR 192 when None.
     """
-    yield from _unsendable(request, charset)
+    yield from unsendable(request, charset)
     if request.type is RequestType.ECHO:
         return
     level = request.value("QueryRetrieveLevel").upper()
@@ -72,7 +72,7 @@ def issues(request: Request, charset: str | None) -> Iterator[Issue]:
         yield from rule(request, level)
 
 
-def _unsendable(request: Request, charset: str | None) -> Iterator[Issue]:
+def unsendable(request: Request, charset: str | None) -> Iterator[Issue]:
     declared = request.value("SpecificCharacterSet") or charset or DEFAULT_CHARSET
     for key in request.keys:
         try:

@@ -1,7 +1,7 @@
 """The run: threads that take requests, send them, judge what came, and write it down."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import random
 
@@ -9,9 +9,10 @@ from pydicombatch.core.clock import Clock
 from pydicombatch.core.errors import FatalError, Unreachable, as_fatal
 from pydicombatch.core.log import EventLog
 from pydicombatch.core.ports import Archive
+from pydicombatch.core.records import Folded
 from pydicombatch.runner.backoff import wait
-from pydicombatch.runner.events import Event, Finished, Retrying
-from pydicombatch.runner.executors import EXECUTORS, Surroundings
+from pydicombatch.runner.events import Event, Expanded, Finished, Retrieved, Retrying
+from pydicombatch.runner.executors import Surroundings, executor
 from pydicombatch.runner.gate import Admission, Gate
 from pydicombatch.runner.judge import Judgement
 from pydicombatch.runner.pace import Pace
@@ -227,7 +228,7 @@ class Engine:
 
     def _carry_out(self, archive: Archive, task: Task) -> None:
         begun = self._clock.monotonic()
-        execute = EXECUTORS[self._around.type]
+        execute = executor(self._around, task.request)
         try:
             attempt, judgement = execute(self._around, archive, task.request)
         except Unreachable as exc:
@@ -255,9 +256,16 @@ class Engine:
         if judgement.again and task.attempt < self._settings.attempts:
             self._retry(task, attempt, result.reason)
             return
-        self._around.ledger.finish(task.request.id, attempt, result, self._clock.now())
+        if judgement.retrieves is not None:
+            self._pace.more(len(judgement.retrieves))
+            self._work.expand(judgement.retrieves)
+            self._on_event(Expanded(len(judgement.retrieves)))
+            self._tell_rows(judgement.rows)
+            return
+        rows = self._around.ledger.finish(task.request.id, attempt, result, self._clock.now())
         self._work.done()
         self._tell(task, judgement)
+        self._tell_rows(rows)
 
     def _retry(self, task: Task, attempt: int, reason: str) -> None:
         self._interrupt(attempt, reason)
@@ -285,6 +293,9 @@ class Engine:
             failed=result.failed,
             seconds=result.seconds,
         )
+        if task.request.owner is not None:
+            self._on_event(Retrieved(task.request.line, result.outcome, result.reason, eta))
+            return
         self._on_event(
             Finished(
                 task.request.id,
@@ -296,3 +307,10 @@ class Engine:
                 eta,
             )
         )
+
+    def _tell_rows(self, rows: Sequence[Folded]) -> None:
+        """Tell of rows that were decided with their last retrieve."""
+        for row in rows:
+            eta = self._pace.finished(self._clock.now())
+            one = (row.outcome, row.matches, row.stored, row.reason, eta)
+            self._on_event(Finished(row.id, row.line or 0, *one))

@@ -1,6 +1,6 @@
 """How one request is carried out, by its type: a table row each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -10,7 +10,7 @@ from pydicombatch.core.clock import Clock
 from pydicombatch.core.errors import RequestError, TransientError, Unreachable
 from pydicombatch.core.model import Match, Request, RequestType, Verdict
 from pydicombatch.core.ports import Archive, Receiver
-from pydicombatch.core.records import Pending, Result
+from pydicombatch.core.records import Folded, Pending, Result
 from pydicombatch.runner import judge
 from pydicombatch.runner.accounts import Accounts
 from pydicombatch.runner.judge import Judgement
@@ -34,8 +34,17 @@ class AttemptLedger(Protocol):
     def interrupt(self, attempt: int, now: datetime, reason: str) -> None:
         """Record that an attempt came to nothing; its request stays pending."""
 
-    def finish(self, request: int, attempt: int, result: Result, now: datetime) -> None:
-        """Record the outcome of a request."""
+    def finish(self, request: int, attempt: int, result: Result, now: datetime) -> Sequence[Folded]:
+        """Record the outcome of a request; return the rows that are decided with it."""
+
+
+class Selector(Protocol):
+    """Finds out what a row means before anything is retrieved."""
+
+    def look_up(
+        self, around: "Surroundings", archive: Archive, pending: Pending
+    ) -> tuple[int, Judgement]:
+        """Ask the archive, unless that was done; the judgement has the retrieves."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,7 @@ class Surroundings:
     receiver: Receiver | None  # None: nothing is stored here
     destination: str  # AE title that C-MOVE sends to
     means: Means = field(default_factory=Means)  # of queries
+    selector: "Selector | None" = None  # None: rows are sent as they are
 
     def request(self, pending: Pending) -> Request:
         """Make the request of a pending row."""
@@ -140,3 +150,10 @@ EXECUTORS: dict[RequestType, Execute] = {
     RequestType.MOVE: move,
     RequestType.ECHO: echo,
 }
+
+
+def executor(around: Surroundings, pending: Pending) -> Execute:
+    """Choose how a request is carried out; a row that has to be looked up is that first."""
+    if around.selector is not None and pending.owner is None:
+        return around.selector.look_up
+    return EXECUTORS[around.type]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from pydicombatch.core.errors import PydicombatchError
 from pydicombatch.core.model import Answer, Outcome, Tally, Verdict
-from pydicombatch.core.records import Result
+from pydicombatch.core.records import Folded, Pending, Result
 from pydicombatch.runner.accounts import Evidence
 
 REFUSALS = frozenset({0x0122, 0x0124, 0xA900})  # PS3.4 C.4: the request itself is not accepted
@@ -25,6 +25,8 @@ class Judgement:
     again: bool = False
     stop: bool = False  # every other request would fail the same way
     cut_off: bool = False  # it ended before its time, so no attempt is spent
+    retrieves: tuple[Pending, ...] | None = None  # a row was looked up: these come in its place
+    rows: tuple[Folded, ...] = ()  # rows that are decided with it
 
     def took(self, seconds: float) -> "Judgement":
         """Add how long the attempt took."""

@@ -3,7 +3,7 @@
 import heapq
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from pydicombatch.core.clock import Clock
@@ -79,6 +79,13 @@ class Work:
         with self._changed:
             self._out -= 1
             self._ready.appendleft(task)
+            self._changed.notify_all()
+
+    def expand(self, requests: Iterable[Pending]) -> None:
+        """Say that a task has become these requests; they come next, in their order."""
+        with self._changed:
+            self._out -= 1
+            self._ready.extendleft(reversed([Task(request) for request in requests]))
             self._changed.notify_all()
 
     def retry(self, task: Task, seconds: float) -> None:

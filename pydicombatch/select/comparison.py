@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
 
+from pydicombatch.core.wildcards import wildcard_matches
 from pydicombatch.select.dates import Day, Span, value_date
 from pydicombatch.select.regex import Regex
 
@@ -48,26 +49,8 @@ class Wildcard:
     text: str
 
     def holds(self, value: str, today: date) -> bool:  # noqa: ARG002
-        """Tell whether a whole value fits; the work grows with text times value only."""
-        here = {0}
-        for character in value:
-            moved = set()
-            for at in self._skipped(here):
-                if at < len(self.text):
-                    if self.text[at] == "*":
-                        moved.add(at)
-                    elif self.text[at] in {"?", character}:
-                        moved.add(at + 1)
-            here = moved
-        return len(self.text) in self._skipped(here)
-
-    def _skipped(self, states: set[int]) -> set[int]:
-        found = set(states)
-        for at in states:
-            while at < len(self.text) and self.text[at] == "*":
-                at += 1  # noqa: PLW2901 - a star may stand for nothing
-                found.add(at)
-        return found
+        """Tell whether a whole value fits, case included."""
+        return wildcard_matches(self.text, value)
 
 
 @dataclass(frozen=True, slots=True)

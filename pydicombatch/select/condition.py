@@ -48,7 +48,9 @@ class Condition:
         """
         if not text.strip():
             return self.keeps_missing
-        values = dict.fromkeys([text.strip(), *(one for part in text.split("\\") if (one := part.strip()))])
+        values = dict.fromkeys(
+            [text.strip(), *(one for part in text.split("\\") if (one := part.strip()))]
+        )
         if any(test.holds(value, today) for test in self.none_of for value in values):
             return False
         return not self.any_of or any(t.holds(v, today) for t in self.any_of for v in values)

@@ -236,6 +236,7 @@ def _bounds(low: str, comma: str, high: str) -> tuple[int, int | None]:
     least = int(low or 0)
     most = (int(high) if high else None) if comma else least
     if max(least, most or 0) > MOST_TIMES or (most is not None and most < least):
-        raise ValueError(f"a repetition in {{ }} is not from a number to a larger one to "
-                         f"{MOST_TIMES}")
+        raise ValueError(
+            f"a repetition in {{ }} is not from a number to a larger one to {MOST_TIMES}"
+        )
     return least, most
