@@ -58,6 +58,7 @@ class Task:
     limit: int | None
     ends_with_window: bool
     selector: Selector | None = None  # looks rows up before anything is retrieved
+    only_plans: bool = False  # nothing is retrieved, and no result written
 
 
 class Run:
@@ -83,7 +84,8 @@ class Run:
             tell=lambda one: tally(Doubted(one.problem, one.remedy)),
         )
         self._spool = Spool(task.config.state_directory / "spool")
-        self._receiver = self._make_receiver() if stores_here(task.config) else None
+        receives = stores_here(task.config) and not task.only_plans
+        self._receiver = self._make_receiver() if receives else None
         self.engine = self._make_engine()
 
     def carry_out(self) -> Summary:
@@ -91,8 +93,9 @@ class Run:
         task = self._task
         begun = task.clock.monotonic()
         with ExitStack() as stack:
-            file = results(task.config, task.plan, task.ledger)
-            stack.enter_context(Projector(file, self.engine.fail))
+            if not task.only_plans:
+                file = results(task.config, task.plan, task.ledger)
+                stack.enter_context(Projector(file, self.engine.fail))
             self._receive(stack)
             self._tally(Started(task.requests, task.ledger.counts().lines))
             ending = self.engine.run()
@@ -202,7 +205,8 @@ class Run:
             self._receiver,
             config.request.destination or config.local.aet,
             Means(self._reviewer, limits, passage, retry.attempts),
-            task.selector,
+            complete=config.request.complete,
+            selector=task.selector,
         )
         settings = Settings(
             threads=min(config.request.threads, max(1, task.requests)),

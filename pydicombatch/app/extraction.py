@@ -6,15 +6,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from pydicombatch.app.beginning import begin, read_plan, run_selector
 from pydicombatch.app.composition import Run, Task
-from pydicombatch.app.parts import connect, rules, stores_here
+from pydicombatch.app.parts import connect, stores_here
+from pydicombatch.app.place import mark, with_state_of_its_own
+from pydicombatch.app.planning import Forecast, forecast, open_ledger, plan_rules, shown, write
 from pydicombatch.app.selection import selecting
-from pydicombatch.config.digest import digests
 from pydicombatch.config.load import load
 from pydicombatch.config.models import STATE, Config
 from pydicombatch.config.places import misplaced
 from pydicombatch.core.clock import Clock, SystemClock
-from pydicombatch.core.errors import ConfigError, FatalError
+from pydicombatch.core.errors import ConfigError
 from pydicombatch.core.errors import Finding as Warned
 from pydicombatch.core.log import EventLog
 from pydicombatch.ledger.archive import put_away
@@ -27,14 +29,12 @@ from pydicombatch.report.run_log import RunLog
 from pydicombatch.runner import preflight
 from pydicombatch.runner.events import Event
 from pydicombatch.runner.preflight import Check
-from pydicombatch.runner.selecting import Selecting
 from pydicombatch.runner.summary import Summary
 from pydicombatch.runner.tally import RunTally
 from pydicombatch.store.tree import create
 from pydicombatch.store.verify import Finding, Recorded, compare, unknown
 
 log = EventLog(__name__)
-KIND = "type"  # a file in the state directory: the type of the requests it is about
 Listener = Callable[[Event], None]
 
 
@@ -60,7 +60,7 @@ class Extraction:
     def __init__(
         self, config: Config, warnings: tuple[Warned, ...] = (), inputs: tuple[Path, ...] = ()
     ) -> None:
-        self.config = _with_state_of_its_own(config)
+        self.config = with_state_of_its_own(config)
         self.plan = Plan(self.config)
         self._inputs = inputs
         self.warnings = warnings
@@ -110,6 +110,7 @@ class Extraction:
         accept_changes: bool = False,
         limit: int | None = None,
         stop_at_window_end: bool = False,
+        plan: Path | None = None,
         on_event: Listener | None = None,
     ) -> Summary:
         """Carry out the requests that are left; return how it went.
@@ -126,6 +127,8 @@ class Extraction:
             The most requests to carry out.
         stop_at_window_end
             End, instead of waiting, outside the windows of the schedule.
+        plan
+            A CSV of `look_ahead` that was reviewed: exactly what it lists is retrieved.
         on_event
             Hears what happens, one event at a time, from any thread.
 
@@ -140,21 +143,19 @@ class Extraction:
             run under way is in the summary.
         """
         self.validate()
+        reviewed = read_plan(plan, self.config, self.plan)
         state = self.config.state_directory
         with ExitStack() as stack:
-            create(self.config.output.directory)
-            create(state, "state.directory")
-            lock = StateLock(state)
-            stack.callback(lock.release)
-            self._mark(state)
+            self._hold(stack)
             if restart:
                 put_away(state, self._clock.now())
             stack.enter_context(RunLog(state / "run.log"))
             ledger = Ledger(state / "ledger.sqlite")
             stack.callback(ledger.close)
-            _refuse_changes(ledger.digests(), digests(self.config), accept=accept_changes)
-            number = self._begin(ledger)
-            count = ledger.select(number, selection)
+            number = begin(
+                ledger, self.config, self.plan, self._clock, reviewed, accept=accept_changes
+            )
+            count = ledger.select(number, selection, planned=reviewed is not None)
             most = count if limit is None else min(count, limit)
             task = Task(
                 self.config,
@@ -165,14 +166,68 @@ class Extraction:
                 most,
                 limit,
                 stop_at_window_end,
-                self._selector(ledger),
+                run_selector(self.config, ledger, self._clock, reviewed),
             )
-            self._run = Run(task, RunTally(on_event), self._stop)
-            if self._stop.is_set():
-                self._run.engine.stop()
-            summary = self._run.carry_out()
-            ledger.end_run(number, summary.exit_code(), self._clock.now())
-            return summary
+            return self._carry_out(task, on_event)
+
+    def look_ahead(
+        self,
+        *,
+        output: Path | None = None,
+        stop_at_window_end: bool = False,
+        on_event: Listener | None = None,
+    ) -> tuple[Summary, Forecast]:
+        """Ask what every row means and what retrieving it would take; retrieve nothing.
+
+        Parameters
+        ----------
+        output
+            Write the retrieves to this CSV, for a review.
+        stop_at_window_end, on_event
+            As in `run`.
+
+        Raises
+        ------
+        ConfigError, HeldError, FatalError
+            As in `run`.
+        """
+        self.validate()
+        of = plan_rules(self.config)
+        with ExitStack() as stack:
+            self._hold(stack)
+            stack.enter_context(RunLog(self.config.state_directory / "run.log"))
+            ledger = open_ledger(self.config)
+            stack.callback(ledger.close)
+            number = begin(ledger, self.config, self.plan, self._clock)
+            count = ledger.select(number, Selection.ALL)
+            selector = selecting(
+                self.config, of, ledger, self._clock, only_plans=True, shown=shown(of)
+            )
+            task = Task(
+                self.config, self.plan, ledger, self._clock, number, count, None,
+                stop_at_window_end, selector, only_plans=True,
+            )  # fmt: skip
+            summary = self._carry_out(task, on_event)
+            if output is not None:
+                write(output, self.config, ledger)
+            here = stores_here(self.config)
+            return summary, forecast(self.config, ledger, self._clock.now(), stores_here=here)
+
+    def _hold(self, stack: ExitStack) -> None:
+        """Make the directories, and let no other run use them meanwhile."""
+        create(self.config.output.directory)
+        create(self.config.state_directory, "state.directory")
+        lock = StateLock(self.config.state_directory)
+        stack.callback(lock.release)
+        mark(self.config)
+
+    def _carry_out(self, task: Task, on_event: Listener | None) -> Summary:
+        self._run = Run(task, RunTally(on_event), self._stop)
+        if self._stop.is_set():
+            self._run.engine.stop()
+        summary = self._run.carry_out()
+        task.ledger.end_run(task.number, summary.exit_code(), self._clock.now())
+        return summary
 
     def stop(self) -> None:
         """Send nothing more; what runs may finish. From any thread or signal handler."""
@@ -244,53 +299,3 @@ class Extraction:
         yield from preflight.archive(
             f"{pacs.aet} at {pacs.hostname}:{pacs.port}", lambda: connect(config)
         )
-
-    def _mark(self, state: Path) -> None:
-        """Say in the state directory which type of requests it is about."""
-        try:
-            if not (state / KIND).exists():
-                (state / KIND).touch(mode=0o600)
-                (state / KIND).write_text(self.config.request.type.value, encoding="ascii")
-        except OSError as exc:
-            raise FatalError(
-                f"The state directory cannot be written ({type(exc).__name__})",
-                "Make space on its disk, and check its permissions",
-            ) from exc
-
-    def _selector(self, ledger: Ledger) -> Selecting | None:
-        chosen = rules(self.config)
-        return selecting(self.config, chosen, ledger, self._clock) if chosen else None
-
-    def _begin(self, ledger: Ledger) -> int:
-        number = ledger.begin_run(os.getpid(), self._clock.now())
-        ledger.load(self.plan)
-        ledger.set_digests(digests(self.config))
-        return number
-
-
-def _refuse_changes(before: dict[str, str], now: dict[str, str], *, accept: bool) -> None:
-    """Refuse to mix results of two configurations, unless the operator says so."""
-    changed = sorted(name for name, value in before.items() if now.get(name) != value)
-    if changed and not accept:
-        raise ConfigError.of(
-            f"What decides the result has changed since the last run: {', '.join(changed)}",
-            "Change it back, go on regardless with --accept-changes, or begin anew with --restart",
-        )
-
-
-def _with_state_of_its_own(config: Config) -> Config:
-    """Let a C-FIND and a C-MOVE share an output directory, as those of pydicom-batch do.
-
-    The first one there has the state directory; one of another type gets its own below it.
-    """
-    if config.state.directory is not None:
-        return config
-    state, kind = config.state_directory, config.request.type.value
-    try:
-        first = (state / KIND).read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return config
-    if first in {"", kind}:
-        return config
-    own = config.state.model_copy(update={"directory": state / kind})
-    return config.model_copy(update={"state": own})

@@ -10,6 +10,7 @@ from pydicombatch.core.errors import FatalError, PydicombatchError, as_fatal
 COMMANDS = {  # imported when they are used: help should not wait for pydicom
     "run": "Send every request that is left and store what comes back.",
     "check": "Look at everything a run needs, and send a C-ECHO.",
+    "plan": "Ask the archive what a run would retrieve, and how long it would take.",
     "status": "Say what is done, pending and failed, and why.",
     "verify": "Read every stored file again and compare it with what was recorded.",
     "demo": "Run a find and a move against an archive with synthetic patients.",

@@ -19,6 +19,11 @@ from pydicombatch.runner.summary import Ending, Summary
 @click.option("--only-failed", is_flag=True, help="Only what failed before.")
 @click.option("--skip-failed", is_flag=True, help="Leave alone what failed before.")
 @click.option("--limit", type=click.IntRange(min=1), help="The most requests to carry out.")
+@click.option(
+    "--plan",
+    type=click.Path(path_type=Path),
+    help="Retrieve exactly what this CSV of `plan --output` lists.",
+)
 @click.option("--accept-changes", is_flag=True, help="Go on although the configuration changed.")
 @click.option("--no-progress", is_flag=True, help="A line now and then in place of bars.")
 @click.option("--stop-at-window-end", is_flag=True, help="End, not wait, outside the window.")
@@ -32,6 +37,7 @@ def command(
     only_failed: bool,
     skip_failed: bool,
     limit: int | None,
+    plan: Path | None,
     accept_changes: bool,
     no_progress: bool,
     stop_at_window_end: bool,
@@ -59,6 +65,7 @@ def command(
                 accept_changes=accept_changes,
                 limit=limit,
                 stop_at_window_end=stop_at_window_end,
+                plan=plan,
                 on_event=display,
             )
         finally:

@@ -87,6 +87,12 @@ class Ledger(Queries):
         """Decide a row that was looked up, if none of its retrieves is pending."""
         return self._database.run(lambda db: selections.fold_open(db, [row], now))
 
+    def follow(
+        self, run: int, rows: Iterable[tuple[int, Sequence[Retrieve]]], now: datetime
+    ) -> None:
+        """Make a reviewed plan what the rows mean: lines of the batch file with their retrieves."""
+        self._database.run(lambda db: selections.follow(db, run, rows, now))
+
     def forget_selections(self) -> None:
         """Look all rows up again that are not done: what is selected has changed."""
         self._database.run(selections.forget_unfinished)

@@ -147,7 +147,7 @@ class Queries:
     def selected(self) -> Iterator[Selected]:
         """Go through what the rows of the batch file mean, in its order."""
         place = (0, 0)
-        while rows := self._run(lambda db, at=place: selections.listed(db, *at)):
+        while rows := self._all(selections.LISTED, place):
             yield from map(selections.selected, rows)
             place = (rows[-1][0], rows[-1][-1])
 

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +25,7 @@ RETRIEVES = """
 SELECT id, line, identity, keys, attempts, owner FROM selected JOIN request ON id = request
 WHERE row = ? AND outcome IS NULL ORDER BY number
 """
+IDENTITIES = "SELECT identity FROM selected JOIN request ON id = request WHERE row = ?"
 ROWS_OF = """
 SELECT row FROM selected JOIN request ON id = row WHERE request = ? AND (outcome IS NULL) = ?
 """
@@ -104,7 +105,28 @@ def choose(
         shown = json.dumps(dict(one.shown))
         values = (row, number, request, one.modality, one.instances, shown)
         db.execute("INSERT INTO selected VALUES (?, ?, ?, ?, ?, ?)", values)
+    again = "UPDATE request SET outcome = NULL, finished = NULL, run = ? WHERE id = ?"
+    db.execute(again, (run, row))
     return fold_open(db, [row], now)
+
+
+def follow(
+    db: sqlite3.Connection,
+    run: int,
+    rows: Iterable[tuple[int, Sequence[Retrieve]]],
+    now: datetime,
+) -> None:
+    """Make a plan what rows mean, and forget what every other row means."""
+    planned: dict[int, dict[str, Retrieve]] = {}
+    for line, several in rows:
+        (row,) = db.execute("SELECT request FROM batch WHERE line = ?", (line,)).fetchone()
+        planned.setdefault(row, {}).update((one.identity, one) for one in several)
+    for (row,) in db.execute("SELECT row FROM selection").fetchall():
+        if row not in planned:
+            forget(db, row)
+    for row, named in planned.items():
+        if set(named) != {identity for (identity,) in db.execute(IDENTITIES, (row,))}:
+            choose(db, run, row, None, tuple(named.values()), now)
 
 
 def forget(db: sqlite3.Connection, row: int) -> None:
@@ -160,11 +182,6 @@ def fold_again(db: sqlite3.Connection, request: int, now: datetime) -> None:
 def fold_open(db: sqlite3.Connection, rows: Sequence[int], now: datetime) -> list[Folded]:
     """Decide those of these rows that wait for no retrieve any more."""
     return [_fold(db, row, now) for row in rows if not _is_open(db, row)]
-
-
-def listed(db: sqlite3.Connection, line: int, number: int) -> list[tuple[Any, ...]]:
-    """Return a page of what rows mean, behind a place."""
-    return db.execute(LISTED, (line, number)).fetchall()
 
 
 def selected(row: tuple[Any, ...]) -> Selected:

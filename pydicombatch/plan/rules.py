@@ -73,6 +73,7 @@ def issues(request: Request, charset: str | None) -> Iterator[Issue]:
 
 
 def unsendable(request: Request, charset: str | None) -> Iterator[Issue]:
+    """Yield what makes an identifier impossible to send."""
     declared = request.value("SpecificCharacterSet") or charset or DEFAULT_CHARSET
     for key in request.keys:
         try:

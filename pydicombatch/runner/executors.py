@@ -1,7 +1,7 @@
 """How one request is carried out, by its type: a table row each."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from pydicombatch.core.ports import Archive, Receiver
 from pydicombatch.core.records import Folded, Pending, Result
 from pydicombatch.runner import judge
 from pydicombatch.runner.accounts import Accounts
+from pydicombatch.runner.completing import complete, needed_keys
 from pydicombatch.runner.judge import Judgement
 from pydicombatch.runner.message_ids import MessageIds
 from pydicombatch.runner.querying import Means, Query
@@ -61,6 +62,7 @@ class Surroundings:
     receiver: Receiver | None  # None: nothing is stored here
     destination: str  # AE title that C-MOVE sends to
     means: Means = field(default_factory=Means)  # of queries
+    complete: bool = False  # whether counts that matches lack are made by further queries
     selector: "Selector | None" = None  # None: rows are sent as they are
 
     def request(self, pending: Pending) -> Request:
@@ -90,10 +92,18 @@ def find(around: Surroundings, archive: Archive, pending: Pending) -> tuple[int,
             waiting.clear()
 
     def send() -> Judgement:
-        query = Query(around.means, archive, around.request(pending), keep)
-        judgement = query.carry_out(around.clock.now().date())
+        today = around.clock.now().date()
+        request = around.request(pending)
+        if not around.complete:
+            judgement = Query(around.means, archive, request, keep).carry_out(today)
+            flush()
+            return judgement
+        found: list[Match] = []
+        asked = replace(request, keys=needed_keys(request.keys, around.model))
+        judgement = Query(around.means, archive, asked, found.append).carry_out(today)
+        lack = complete(around.means, archive, pending, around.model, today, found, keep)
         flush()
-        return judgement
+        return lack or judgement
 
     return attempt, _judged(around, attempt, pending.id, send)
 

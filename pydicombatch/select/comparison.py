@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from typing import Protocol
+from typing import Any, Protocol
 
 from pydicombatch.core.wildcards import wildcard_matches
 from pydicombatch.select.dates import Day, Span, value_date
@@ -13,7 +13,7 @@ from pydicombatch.select.regex import Regex
 
 DATES = frozenset({"DA", "DT"})
 NUMBERS = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
-OPERATORS: dict[str, Callable[[object, object], bool]] = {
+OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,
     ">": operator.gt,

@@ -102,7 +102,8 @@ def _parts(raw: Mapping[object, object]) -> tuple[object, str | None]:
 
 
 def _condition(vr: str, entries: Iterable[object], missing: str | None) -> Condition:
-    any_of, none_of = [], []
+    any_of: list[Test] = []
+    none_of: list[Test] = []
     for entry in entries:
         if not isinstance(entry, str):
             raise ConditionError("has an entry that is not a single value")

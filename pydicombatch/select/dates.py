@@ -16,12 +16,12 @@ FIRST, LAST = date.min, date.max
 class Day:
     """A date, or one that is counted from today."""
 
-    date: date | None  # None: today
+    day: date | None  # None: today
     days: int = 0  # added to it
 
     def on(self, today: date) -> date:
         """Return the date it stands for."""
-        return plus(self.date or today, self.days)
+        return plus(self.day or today, self.days)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def parse_span(text: str) -> Span:
         raise ValueError("it is no range of dates")
     first, last = (parse_day(part) if part.strip() else None for part in parts)
     span = Span(first, last)
-    if first and last and (first.date is None) == (last.date is None):
+    if first and last and (first.day is None) == (last.day is None):
         start, end = span.on(date(2000, 1, 1))
         if end < start:
             raise ValueError("the range ends before it begins")
@@ -121,9 +121,9 @@ def widened(text: str, days: int) -> str:
     if not days or not text.strip():
         return text
     span = parse_span(text)
-    if span.first is None or span.first != span.last or span.first.date is None:
+    if span.first is None or span.first != span.last or span.first.day is None:
         return text
-    return matching(plus(span.first.date, -days), plus(span.first.date, days))
+    return matching(plus(span.first.day, -days), plus(span.first.day, days))
 
 
 def parse_days(text: str) -> int:

@@ -211,7 +211,9 @@ class _Reader:
         if times is None:
             return part
         if isinstance(part, Assertion):
-            raise ValueError("a place such as ^, $ or \\b cannot be repeated")
+            raise ValueError(  # noqa: TRY004 - the text is wrong, not a type
+                "a place such as ^, $ or \\b cannot be repeated"
+            )
         self._take("?")  # as few as possible: whether it is found does not depend on it
         if self._peek() in {"*", "+"} or self._times() is not None:
             raise ValueError("a repetition is repeated")

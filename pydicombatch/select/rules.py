@@ -13,6 +13,7 @@ from pydicombatch.select.where import Where
 
 # Identifiers are compared as they are: some archives match them as if `*` stood on both sides.
 EXACT = frozenset({"AccessionNumber", "PatientID"})
+ANYTHING = Where()
 Values = Mapping[str, str]  # canonical path -> text
 
 
@@ -21,7 +22,7 @@ class Rules:
     """What of the matches of a row is retrieved."""
 
     level: str = "SERIES"  # a retrieve is for one entity of this level
-    where: Where = Where()
+    where: Where = ANYTHING
     at_most: tuple[tuple[str, int], ...] = ()  # level -> the most entities of a row
     first: int | None = None  # keep only so many
     date_tolerance: int = 0  # days around a date of the row

@@ -110,16 +110,20 @@ def _conditions(
     for name, raw in pairs:
         here = (*place, str(name))
         try:
-            path = parse_path(str(name))
-            kind = vr(path)
-            if kind == "SQ":
-                problem = f"{path} is a sequence, which has no value"
-                raise ElementError(problem, "Name an element of its item, as in Sequence[0].Name")
-            if path in seen:
-                raise ElementError(f"{path} is given twice", "Join the two into a list")
-            seen.add(path)
-            yield path, parse_condition(kind, raw)
+            path = _path(str(name), seen)
+            yield path, parse_condition(vr(path), raw)
         except ElementError as exc:
             wrong.append(Wrong(here, exc.problem, exc.remedy, about_element=True))
         except ConditionError as exc:
             wrong.append(Wrong(here, exc.problem, exc.remedy))
+
+
+def _path(name: str, seen: set[str]) -> str:
+    path = parse_path(name)
+    if vr(path) == "SQ":
+        problem = f"{path} is a sequence, which has no value"
+        raise ElementError(problem, "Name an element of its item, as in Sequence[0].Name")
+    if path in seen:
+        raise ElementError(f"{path} is given twice", "Join the two into a list")
+    seen.add(path)
+    return path
