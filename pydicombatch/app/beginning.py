@@ -3,14 +3,15 @@
 import os
 from pathlib import Path
 
+from pydicombatch.app.composition import Task
 from pydicombatch.app.parts import rules
-from pydicombatch.app.planning import plan_rules
+from pydicombatch.app.planning import plan_rules, shown
 from pydicombatch.app.selection import selecting
-from pydicombatch.config.digest import digests
+from pydicombatch.config.digest import digests, refuse_changes
 from pydicombatch.config.models import Config
 from pydicombatch.core.clock import Clock
-from pydicombatch.core.errors import ConfigError
 from pydicombatch.ledger.ledger import Ledger
+from pydicombatch.ledger.states import Selection
 from pydicombatch.plan import review
 from pydicombatch.plan.requests import Plan
 from pydicombatch.plan.review import Reviewed
@@ -53,15 +54,11 @@ def begin(
     before, now = ledger.digests(), digests(config)
     if reviewed is not None:
         now[PLAN] = reviewed.digest
-    changed = sorted(name for name, value in before.items() if now.get(name) != value)
-    if changed and not accept:
-        raise ConfigError.of(
-            f"What decides the result has changed since the last run: {', '.join(changed)}",
-            "Change it back, go on regardless with --accept-changes, or begin anew with --restart",
-        )
+    refuse_changes(before, now, accept=accept)
+    changed = {name for name, value in before.items() if now.get(name) != value}
     number = ledger.begin_run(os.getpid(), clock.now())
     ledger.load(plan)
-    if {"select", PLAN} & set(changed):
+    if {"select", PLAN} & changed:
         ledger.forget_selections()
     if reviewed is not None:
         ledger.follow(number, reviewed.rows, clock.now())
@@ -75,3 +72,29 @@ def run_selector(
     """Make what looks rows up in a run; None when rows are sent as they are."""
     chosen = rules(config) or (plan_rules(config) if reviewed else None)
     return selecting(config, chosen, ledger, clock) if chosen else None
+
+
+def plan_task(
+    config: Config,
+    plan: Plan,
+    ledger: Ledger,
+    clock: Clock,
+    stop_at_window_end: bool,  # noqa: FBT001 - passed on
+) -> Task:
+    """Begin a plan in a ledger of its own, and say what is to be done for it."""
+    of = plan_rules(config)
+    number = begin(ledger, config, plan, clock)
+    count = ledger.select(number, Selection.ALL)
+    selector = selecting(config, of, ledger, clock, only_plans=True, shown=shown(of))
+    return Task(
+        config,
+        plan,
+        ledger,
+        clock,
+        number,
+        count,
+        None,
+        stop_at_window_end,
+        selector=selector,
+        only_plans=True,
+    )

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from pydicombatch.app.beginning import begin, read_plan, run_selector
+from pydicombatch.app import anonymization, purging
+from pydicombatch.app.beginning import begin, plan_task, read_plan, run_selector
+from pydicombatch.app.checking import look
 from pydicombatch.app.composition import Run, Task
-from pydicombatch.app.parts import connect, stores_here
-from pydicombatch.app.place import mark, with_state_of_its_own
-from pydicombatch.app.planning import Forecast, forecast, open_ledger, plan_rules, shown, write
-from pydicombatch.app.selection import selecting
+from pydicombatch.app.planning import Forecast, forecast, open_ledger, plan_rules, write
+from pydicombatch.app.sampling import Sample, sample
+from pydicombatch.app.state import mark, with_state_of_its_own
 from pydicombatch.config.load import load
 from pydicombatch.config.models import STATE, Config
 from pydicombatch.config.places import misplaced
@@ -26,11 +27,11 @@ from pydicombatch.ledger.states import Selection
 from pydicombatch.plan.checks import check as check_plan
 from pydicombatch.plan.requests import Plan
 from pydicombatch.report.run_log import RunLog
-from pydicombatch.runner import preflight
 from pydicombatch.runner.events import Event
 from pydicombatch.runner.preflight import Check
 from pydicombatch.runner.summary import Summary
 from pydicombatch.runner.tally import RunTally
+from pydicombatch.store.removal import Removed
 from pydicombatch.store.tree import create
 from pydicombatch.store.verify import Finding, Recorded, compare, unknown
 
@@ -89,17 +90,12 @@ class Extraction:
         ConfigError
             With everything that is wrong; nothing has been sent then.
         """
-        if self.config.anonymization.enabled:
-            raise ConfigError.of(
-                "anonymization.enabled is true, but this version cannot anonymize yet",
-                "Set it to false only if identified images may be stored, "
-                "or wait for the version that anonymizes",
-            )
         wrong = misplaced(self.config, self._inputs)
         if wrong:
             raise ConfigError(*wrong)
         if self._all_warnings is None:
-            self._all_warnings = (*self.warnings, *check_plan(self.plan))
+            doubts = anonymization.check(self.config)
+            self._all_warnings = (*self.warnings, *doubts, *check_plan(self.plan))
         return self._all_warnings
 
     def run(
@@ -152,6 +148,7 @@ class Extraction:
             stack.enter_context(RunLog(state / "run.log"))
             ledger = Ledger(state / "ledger.sqlite")
             stack.callback(ledger.close)
+            purging.forget(state, self.config.quarantine_days)
             number = begin(
                 ledger, self.config, self.plan, self._clock, reviewed, accept=accept_changes
             )
@@ -166,7 +163,7 @@ class Extraction:
                 most,
                 limit,
                 stop_at_window_end,
-                run_selector(self.config, ledger, self._clock, reviewed),
+                selector=run_selector(self.config, ledger, self._clock, reviewed),
             )
             return self._carry_out(task, on_event)
 
@@ -192,26 +189,16 @@ class Extraction:
             As in `run`.
         """
         self.validate()
-        of = plan_rules(self.config)
+        plan_rules(self.config)
         with ExitStack() as stack:
             self._hold(stack)
-            stack.enter_context(RunLog(self.config.state_directory / "run.log"))
             ledger = open_ledger(self.config)
             stack.callback(ledger.close)
-            number = begin(ledger, self.config, self.plan, self._clock)
-            count = ledger.select(number, Selection.ALL)
-            selector = selecting(
-                self.config, of, ledger, self._clock, only_plans=True, shown=shown(of)
-            )
-            task = Task(
-                self.config, self.plan, ledger, self._clock, number, count, None,
-                stop_at_window_end, selector, only_plans=True,
-            )  # fmt: skip
+            task = plan_task(self.config, self.plan, ledger, self._clock, stop_at_window_end)
             summary = self._carry_out(task, on_event)
             if output is not None:
                 write(output, self.config, ledger)
-            here = stores_here(self.config)
-            return summary, forecast(self.config, ledger, self._clock.now(), stores_here=here)
+            return summary, forecast(self.config, ledger, self._clock.now())
 
     def _hold(self, stack: ExitStack) -> None:
         """Make the directories, and let no other run use them meanwhile."""
@@ -219,7 +206,7 @@ class Extraction:
         create(self.config.state_directory, "state.directory")
         lock = StateLock(self.config.state_directory)
         stack.callback(lock.release)
-        mark(self.config)
+        mark(self.config.state_directory, self.config.request.type)
 
     def _carry_out(self, task: Task, on_event: Listener | None) -> Summary:
         self._run = Run(task, RunTally(on_event), self._stop)
@@ -258,6 +245,11 @@ class Extraction:
         return Ledger(path)
 
     @property
+    def anonymizes(self) -> bool:
+        """Whether instances are anonymized before they are stored."""
+        return anonymization.anonymizes(self.config)
+
+    @property
     def columns(self) -> tuple[tuple[str, str | None], ...]:
         """The columns of the batch file: name, canonical path; those of the keys without a file."""
         if self.plan.batch is None:
@@ -288,14 +280,28 @@ class Extraction:
             With everything that is wrong in the configuration and the batch file.
         """
         self.validate()
-        config = self.config
-        lines = sum(1 for _ in self.plan)
-        several = "1 request" if lines == 1 else f"{lines} requests"
-        yield Check("configuration", f"{several} of type {config.request.type}")
-        yield from preflight.directory("output.directory", config.output.directory)
-        if stores_here(config):
-            yield preflight.port(config.local.bind, config.local.port)
-        pacs = config.pacs
-        yield from preflight.archive(
-            f"{pacs.aet} at {pacs.hostname}:{pacs.port}", lambda: connect(config)
-        )
+        yield from look(self.config, self.plan)
+
+    def purge(self, *, everything: bool = False) -> Iterator[tuple[str, Removed]]:
+        """Remove what is identified from the state directory; see `purging.purge`."""
+        yield from purging.purge(self.config.state_directory, everything=everything)
+
+    def sample(self, instances: int) -> Sample:
+        """Retrieve a few instances, and say what anonymization would do to each element.
+
+        Raises
+        ------
+        ConfigError
+            If nothing is anonymized, or the configuration is wrong.
+        HeldError
+            If a run holds this extraction.
+        PydicombatchError
+            If the archive, the port or the state directory cannot be used.
+        """
+        self.validate()
+        if not self.anonymizes:
+            raise ConfigError.of(
+                "A sample shows what anonymization does, but nothing would be anonymized",
+                "Set anonymization.enabled to true and request.type to c-move",
+            )
+        return sample(self.config, self.plan, self._clock, instances)

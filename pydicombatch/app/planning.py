@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from pydicombatch.app.parts import rules, schedule
+from pydicombatch.app.parts import rules, schedule, stores_here
 from pydicombatch.config.digest import digests
 from pydicombatch.config.models import Config
 from pydicombatch.core.errors import ConfigError, FatalError
@@ -93,7 +93,7 @@ def open_ledger(config: Config) -> Ledger:
     return Ledger(path)
 
 
-def forecast(config: Config, ledger: Ledger, now: datetime, *, stores_here: bool) -> Forecast:
+def forecast(config: Config, ledger: Ledger, now: datetime) -> Forecast:
     """Add up what the rows mean, and what retrieving it would take."""
     limits, windows = config.request.limits, schedule(config)
     pace = Pace(
@@ -115,7 +115,7 @@ def forecast(config: Config, ledger: Ledger, now: datetime, *, stores_here: bool
         end,
         "not within ten years" if end is None else windows.local(end),
         shutil.disk_usage(place).free,
-        stores_here,
+        stores_here(config),
     )
 
 

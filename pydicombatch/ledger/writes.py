@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from hashlib import sha256
 
-from pydicombatch.core.attribution import ATTRIBUTABLE, Expectation
+from pydicombatch.core.attribution import Expectation
 from pydicombatch.core.model import (
     Answer,
     Identifiers,
@@ -31,11 +31,13 @@ ON CONFLICT (identity) DO UPDATE SET
 RETURNING id
 """
 INSERT_INSTANCE = """
-INSERT INTO instance (path, size, sha256, collided, stored_at, sop_instance_uid)
-VALUES (?, ?, ?, ?, ?, ?) RETURNING id
+INSERT INTO instance
+    (path, size, sha256, collided, stored_at, stored_uid, received_sha256, sop_instance_uid)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
 """
 UPDATE_INSTANCE = """
-UPDATE instance SET path = ?, size = ?, sha256 = ?, collided = ?, stored_at = ?
+UPDATE instance SET path = ?, size = ?, sha256 = ?, collided = ?, stored_at = ?,
+    stored_uid = ?, received_sha256 = ?
 WHERE sop_instance_uid = ?
 """
 ADD_TO_TOTAL = """
@@ -86,13 +88,6 @@ WHERE id = :request AND quarantined = 0 AND (
 END_ATTEMPT = """
 UPDATE attempt SET ended = ?, status = ?, completed = ?, failed = ?, received = ?, reason = ?
 WHERE id = ?
-"""
-RETAINED = """
-WITH named (keyword, value) AS (VALUES {})
-SELECT request FROM named CROSS JOIN asked USING (keyword, value)  -- CROSS: in this order
-WHERE at >= ?
-GROUP BY request HAVING count(DISTINCT keyword) = max(keywords)
-ORDER BY request
 """
 
 
@@ -206,7 +201,16 @@ def _instance(db: sqlite3.Connection, one: Stored, now: datetime) -> int:
     if found and one.duplicate:
         return int(found[0])
     digest = bytes.fromhex(one.sha256)
-    values = (one.path, one.size, digest, one.collided, now.isoformat(), uid)
+    values = (
+        one.path,
+        one.size,
+        digest,
+        one.collided,
+        now.isoformat(),
+        one.stored_uid or None,
+        bytes.fromhex(one.received_sha256) or None,
+        uid,
+    )
     if found:  # it was moved away and has come again
         db.execute(UPDATE_INSTANCE, values)
         db.execute(ADD_TO_TOTAL, (0, one.size - found[1], one.collided - found[2]))
@@ -292,17 +296,3 @@ def finish(
 
 def _response(answer: Answer | None) -> tuple[int | None, Tally]:
     return (answer.status, answer.tally) if answer else (None, Tally())
-
-
-def retained(db: sqlite3.Connection, instance: Identifiers, since: str) -> tuple[int, ...]:
-    """Find the requests, sent since then, all of whose keys name this instance."""
-    pairs = [
-        (keyword, value)
-        for keyword, attribute in ATTRIBUTABLE.items()
-        if (value := getattr(instance, attribute))
-    ]
-    if not pairs:
-        return ()
-    sql = RETAINED.format(", ".join(["(?, ?)"] * len(pairs)))
-    values = [text for pair in pairs for text in pair]
-    return tuple(row[0] for row in db.execute(sql, [*values, since]))

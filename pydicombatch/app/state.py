@@ -1,12 +1,18 @@
-"""Which state directory an extraction has, and what says so there."""
+"""Which state directory belongs to an extraction, and what it says about itself."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from pydicombatch.config.models import Config
 from pydicombatch.core.errors import FatalError
+from pydicombatch.core.model import RequestType
+from pydicombatch.ledger.lock import StateLock
 
 KIND = "type"  # a file in the state directory: the type of the requests it is about
 
 
-def mark(config: Config) -> None:
+def mark(state: Path, kind: RequestType) -> None:
     """Say in the state directory which type of requests it is about.
 
     Raises
@@ -14,16 +20,31 @@ def mark(config: Config) -> None:
     FatalError
         If it cannot be written.
     """
-    state = config.state_directory
     try:
         if not (state / KIND).exists():
             (state / KIND).touch(mode=0o600)
-            (state / KIND).write_text(config.request.type.value, encoding="ascii")
+            (state / KIND).write_text(kind.value, encoding="ascii")
     except OSError as exc:
         raise FatalError(
             f"The state directory cannot be written ({type(exc).__name__})",
             "Make space on its disk, and check its permissions",
         ) from exc
+
+
+@contextmanager
+def held(state: Path) -> Iterator[None]:
+    """Keep runs out of a state directory meanwhile.
+
+    Raises
+    ------
+    HeldError
+        If one is under way.
+    """
+    lock = StateLock(state)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def with_state_of_its_own(config: Config) -> Config:
