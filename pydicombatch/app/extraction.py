@@ -12,7 +12,7 @@ from pydicombatch.app.checking import look
 from pydicombatch.app.composition import Run, Task
 from pydicombatch.app.planning import Forecast, forecast, open_ledger, plan_rules, write
 from pydicombatch.app.sampling import Sample, sample
-from pydicombatch.app.state import mark, with_state_of_its_own
+from pydicombatch.app.state import held, mark, with_state_of_its_own
 from pydicombatch.config.load import load
 from pydicombatch.config.models import STATE, Config
 from pydicombatch.config.places import misplaced
@@ -22,7 +22,6 @@ from pydicombatch.core.errors import Finding as Warned
 from pydicombatch.core.log import EventLog
 from pydicombatch.ledger.archive import put_away
 from pydicombatch.ledger.ledger import Ledger
-from pydicombatch.ledger.lock import StateLock
 from pydicombatch.ledger.states import Selection
 from pydicombatch.plan.checks import check as check_plan
 from pydicombatch.plan.requests import Plan
@@ -176,17 +175,7 @@ class Extraction:
     ) -> tuple[Summary, Forecast]:
         """Ask what every row means and what retrieving it would take; retrieve nothing.
 
-        Parameters
-        ----------
-        output
-            Write the retrieves to this CSV, for a review.
-        stop_at_window_end, on_event
-            As in `run`.
-
-        Raises
-        ------
-        ConfigError, HeldError, FatalError
-            As in `run`.
+        `output` is a CSV to write them to, for a review; all else is as in `run`.
         """
         self.validate()
         plan_rules(self.config)
@@ -204,8 +193,7 @@ class Extraction:
         """Make the directories, and let no other run use them meanwhile."""
         create(self.config.output.directory)
         create(self.config.state_directory, "state.directory")
-        lock = StateLock(self.config.state_directory)
-        stack.callback(lock.release)
+        stack.enter_context(held(self.config.state_directory))
         mark(self.config.state_directory, self.config.request.type)
 
     def _carry_out(self, task: Task, on_event: Listener | None) -> Summary:
