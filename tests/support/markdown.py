@@ -19,7 +19,8 @@ README = ROOT / "README.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 ANONYMIZATION = ROOT / "docs" / "anonymization.md"
-DOCUMENTS = (README, CONFIGURATION, ANONYMIZATION, CONTRIBUTING, ROOT / "CHANGELOG.md")
+SELECT = ROOT / "docs" / "select.md"
+DOCUMENTS = (README, CONFIGURATION, ANONYMIZATION, SELECT, CONTRIBUTING, ROOT / "CHANGELOG.md")
 
 _BLOCK = re.compile(
     r"(?:^<!-- (?P<marker>[^\n]*?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$",

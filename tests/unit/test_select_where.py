@@ -165,8 +165,7 @@ def test_nonsense_is_refused(vr: str, raw: object) -> None:
 def test_no_text_makes_it_fail_otherwise(raw: str, vr: str, found: str) -> None:
     try:
         condition = parse_condition(vr, raw)
-    except ConditionError as exc:
-        assert exc.remedy
+    except ConditionError:
         return
     assert condition.holds(found, TODAY) in {True, False}
 
