@@ -22,7 +22,7 @@ from pydicombatch.receive.spool import Spool
 from pydicombatch.runner.accounts import Accounts
 from pydicombatch.runner.answers import Reviewer
 from pydicombatch.runner.breaker import Breaker
-from pydicombatch.runner.engine import Engine, Settings
+from pydicombatch.runner.engine import Engine
 from pydicombatch.runner.events import Doubted, Listening, Started
 from pydicombatch.runner.executors import Selector, Surroundings
 from pydicombatch.runner.gate import Gate
@@ -33,6 +33,7 @@ from pydicombatch.runner.pace import Pace
 from pydicombatch.runner.projector import Projector
 from pydicombatch.runner.quarantine_limit import QuarantineLimit
 from pydicombatch.runner.querying import LIMIT, NARROW, REPEATED, Means
+from pydicombatch.runner.settling import Settings
 from pydicombatch.runner.summary import Summary
 from pydicombatch.runner.tally import RunTally
 from pydicombatch.runner.throttle import RequestRate
@@ -193,7 +194,8 @@ class Run:
             MessageIds(task.ledger.last_message_id()),
             self._receiver,
             config.request.destination or config.local.aet,
-            Means(self._reviewer, limits, passage, retry.attempts),
+            means=Means(self._reviewer, limits, passage, retry.attempts),
+            verify_instances=config.verify == "instances",
             complete=config.request.complete,
             selector=task.selector,
         )
@@ -208,7 +210,7 @@ class Run:
         )
         return Engine(
             around,
-            Work(fetch, clock, task.limit),
+            Work(fetch, clock, task.limit, retry.longest_wait),
             gate,
             Pace(windows, task.requests, clock.now()),
             settings,

@@ -13,9 +13,10 @@ from pydicombatch.app.composition import Run, Task
 from pydicombatch.app.planning import Forecast, forecast, open_ledger, plan_rules, write
 from pydicombatch.app.sampling import Sample, sample
 from pydicombatch.app.state import held, mark, with_state_of_its_own
+from pydicombatch.app.validation import doubts
 from pydicombatch.config.load import load
 from pydicombatch.config.models import STATE, Config
-from pydicombatch.config.places import misplaced
+from pydicombatch.config.source import Source
 from pydicombatch.core.clock import Clock, SystemClock
 from pydicombatch.core.errors import ConfigError
 from pydicombatch.core.errors import Finding as Warned
@@ -23,7 +24,6 @@ from pydicombatch.core.log import EventLog
 from pydicombatch.ledger.archive import put_away
 from pydicombatch.ledger.ledger import Ledger
 from pydicombatch.ledger.states import Selection
-from pydicombatch.plan.checks import check as check_plan
 from pydicombatch.plan.requests import Plan
 from pydicombatch.report.run_log import RunLog
 from pydicombatch.runner.events import Event
@@ -49,6 +49,8 @@ class Extraction:
         What is odd about it, but allowed.
     inputs
         Files that must not be written over: the configuration itself.
+    source
+        The file as it was written, to show its lines in findings.
 
     Examples
     --------
@@ -58,11 +60,16 @@ class Extraction:
     """
 
     def __init__(
-        self, config: Config, warnings: tuple[Warned, ...] = (), inputs: tuple[Path, ...] = ()
+        self,
+        config: Config,
+        warnings: tuple[Warned, ...] = (),
+        inputs: tuple[Path, ...] = (),
+        source: Source | None = None,
     ) -> None:
         self.config = with_state_of_its_own(config)
         self.plan = Plan(self.config)
         self._inputs = inputs
+        self._source = source or Source()
         self.warnings = warnings
         self._clock: Clock = SystemClock()
         self._stop = threading.Event()
@@ -79,7 +86,7 @@ class Extraction:
             With everything that is wrong in it.
         """
         loaded = load(Path(path), environ)
-        return cls(loaded.config, loaded.warnings, (Path(path),))
+        return cls(loaded.config, loaded.warnings, (Path(path),), loaded.source)
 
     def validate(self) -> tuple[Warned, ...]:
         """Check the configuration with its batch file; return all warnings.
@@ -89,12 +96,9 @@ class Extraction:
         ConfigError
             With everything that is wrong; nothing has been sent then.
         """
-        wrong = misplaced(self.config, self._inputs)
-        if wrong:
-            raise ConfigError(*wrong)
         if self._all_warnings is None:
-            doubts = anonymization.check(self.config)
-            self._all_warnings = (*self.warnings, *doubts, *check_plan(self.plan))
+            odd = doubts(self.plan, self._inputs, self._source)
+            self._all_warnings = (*self.warnings, *odd)
         return self._all_warnings
 
     def run(

@@ -22,7 +22,8 @@ ON CONFLICT (identity) DO UPDATE SET
 RETURNING id
 """
 RETRIEVES = """
-SELECT id, line, identity, keys, attempts, owner FROM selected JOIN request ON id = request
+SELECT id, line, identity, keys, attempts, tries, due, owner
+FROM selected JOIN request ON id = request
 WHERE row = ? AND outcome IS NULL ORDER BY number
 """
 IDENTITIES = "SELECT identity FROM selected JOIN request ON id = request WHERE row = ?"
@@ -160,8 +161,8 @@ def retrieves(db: sqlite3.Connection, row: int) -> tuple[Pending, ...]:
     """Return the retrieves of a row that are not decided."""
     found = db.execute(RETRIEVES, (row,))
     return tuple(
-        Pending(number, line, identity, _keys(keys), attempts, owner=owner)
-        for number, line, identity, keys, attempts, owner in found
+        Pending(number, line, identity, _keys(keys), attempts, tries, _moment(due), owner)
+        for number, line, identity, keys, attempts, tries, due, owner in found
     )
 
 
@@ -227,6 +228,10 @@ def _why(bad: int, total: int, reason: str) -> str:
     if total == 1:
         return reason
     return f"{bad} of {total} retrieves are not complete; the first of them: {reason}"
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def _keys(text: str) -> tuple[Key, ...]:

@@ -5,18 +5,20 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
-from pydicombatch.core.attribution import Expectation, expectation
+from pydicombatch.core.attribution import Expectation
 from pydicombatch.core.clock import Clock
 from pydicombatch.core.errors import RequestError, TransientError, Unreachable
-from pydicombatch.core.model import Match, Request, RequestType, Verdict
+from pydicombatch.core.model import Answer, Match, Request, RequestType
 from pydicombatch.core.ports import Archive, Receiver
-from pydicombatch.core.records import Folded, Pending, Result
+from pydicombatch.core.records import Folded, Holding, Pending, Result
 from pydicombatch.runner import judge
 from pydicombatch.runner.accounts import Accounts
 from pydicombatch.runner.completing import complete, needed_keys
+from pydicombatch.runner.inventory import Habits, Turn
 from pydicombatch.runner.judge import Judgement
 from pydicombatch.runner.message_ids import MessageIds
 from pydicombatch.runner.querying import Means, Query
+from pydicombatch.runner.retrieve import Retrieval
 
 TOGETHER = 500  # matches put into the ledger at a time, so that memory stays flat
 
@@ -34,6 +36,17 @@ class AttemptLedger(Protocol):
 
     def interrupt(self, attempt: int, now: datetime, reason: str) -> None:
         """Record that an attempt came to nothing; its request stays pending."""
+
+    def postpone(
+        self, request: int, attempt: int, tries: int, due: datetime, reason: str, now: datetime
+    ) -> None:
+        """Record that an attempt has failed, the n-th in a row, and when the next may leave."""
+
+    def resent(self, attempt: int, message_id: int) -> None:
+        """Record that an attempt goes on with another C-MOVE."""
+
+    def holding(self, request: int) -> Holding:
+        """Return what lies here for a request, and how often it was sent."""
 
     def finish(self, request: int, attempt: int, result: Result, now: datetime) -> Sequence[Folded]:
         """Record the outcome of a request; return the rows that are decided with it."""
@@ -64,6 +77,9 @@ class Surroundings:
     means: Means = field(default_factory=Means)  # of queries
     complete: bool = False  # whether counts that matches lack are made by further queries
     selector: "Selector | None" = None  # None: rows are sent as they are
+    verify_instances: bool = False  # whether counts are never enough
+    habits: Habits = field(default_factory=Habits)  # of the archive
+    turn: Turn = lambda _: None  # waits until one more request of the same row may leave
 
     def request(self, pending: Pending) -> Request:
         """Make the request of a pending row."""
@@ -115,28 +131,23 @@ def echo(around: Surroundings, archive: Archive, pending: Pending) -> tuple[int,
 
 
 def move(around: Surroundings, archive: Archive, pending: Pending) -> tuple[int, Judgement]:
-    """Send a C-MOVE; it leaves only when its instances are expected, and ends when they are in."""
+    """Send a C-MOVE; to ourselves, with all that makes sure that everything has come."""
+
+    def send(request: Request, message_id: int) -> Answer:
+        return archive.move(request, message_id, around.destination, lambda _: None)
+
+    if around.receiver is not None:
+        return Retrieval(around, around.receiver, archive, pending, send).carry_out()
     message_id = around.message_ids.take()
-    request = around.request(pending)
-    expected = expectation(pending.id, message_id, request)
-
-    def send() -> Judgement:
-        answer = archive.move(request, message_id, around.destination, lambda _: None)
-        if around.receiver is None:
-            return judge.forward(answer)
-        # after a refusal of everything nothing more will come, so nobody waits for it
-        wanted = 0 if answer.verdict is Verdict.STOP else answer.tally.sent
-        return judge.retrieve(answer, around.accounts.close(pending.id, wanted))
-
     try:
-        attempt = around.ledger.start_attempt(around.run, pending.id, around.clock.now(), expected)
-        if around.receiver is not None:
-            around.accounts.open(pending.id)
-            around.receiver.expect(expected)
-        return attempt, _judged(around, attempt, pending.id, send)
+        attempt = around.ledger.start_attempt(around.run, pending.id, around.clock.now())
+        around.ledger.resent(attempt, message_id)
+        request = around.request(pending)
+        outcome = _judged(
+            around, attempt, pending.id, lambda: judge.forward(send(request, message_id))
+        )
+        return attempt, outcome
     finally:
-        if around.receiver is not None:
-            around.receiver.settle(pending.id)
         around.message_ids.give_back(message_id)
 
 

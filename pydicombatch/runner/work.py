@@ -20,6 +20,7 @@ class Task:
     request: Pending
     attempt: int = 1
     unsent: int = 0  # how often the archive went away between its association and this request
+    spared: int = 0  # how often an attempt was not counted because the archive had gone down
 
 
 class Work:
@@ -33,9 +34,19 @@ class Work:
         Decides when a retry is due.
     limit
         The most requests to hand out, None for all.
+    longest_wait
+        Seconds that a request from an earlier run is waited for at most, whatever the wall clock
+        says of the time at which it is due.
     """
 
-    def __init__(self, fetch: Fetch, clock: Clock, limit: int | None = None) -> None:
+    def __init__(
+        self,
+        fetch: Fetch,
+        clock: Clock,
+        limit: int | None = None,
+        longest_wait: float = float("inf"),
+    ) -> None:
+        self._longest_wait = longest_wait
         self._fetch = fetch
         self._clock = clock
         self._left = limit
@@ -85,7 +96,8 @@ class Work:
         """Say that a task has become these requests; they come next, in their order."""
         with self._changed:
             self._out -= 1
-            self._ready.extendleft(reversed([Task(request) for request in requests]))
+            for request in reversed(list(requests)):
+                self._admit(Task(request, request.tries + 1), is_first=True)
             self._changed.notify_all()
 
     def retry(self, task: Task, seconds: float) -> None:
@@ -94,7 +106,7 @@ class Work:
             self._out -= 1
             again = replace(task, attempt=task.attempt + 1)
             due = self._clock.monotonic() + seconds
-            heapq.heappush(self._later, (due, task.request.line, again))
+            heapq.heappush(self._later, (due, task.request.id, again))
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -118,7 +130,21 @@ class Work:
             self._left -= len(found)
         if found:
             self._line = found[-1].line
-        self._ready.extend(map(Task, found))
+        for request in found:
+            self._admit(Task(request, request.tries + 1))
+
+    def _admit(self, task: Task, *, is_first: bool = False) -> None:
+        """Put a request where it belongs: an earlier run may have failed with it just now."""
+        due = task.request.due
+        left = 0.0 if due is None else (due - self._clock.now()).total_seconds()
+        if left <= 0 and is_first:
+            self._ready.appendleft(task)
+            return
+        if left <= 0:
+            self._ready.append(task)
+            return
+        moment = self._clock.monotonic() + min(left, self._longest_wait)
+        heapq.heappush(self._later, (moment, task.request.id, task))
 
     def _pause(self) -> float | None:
         if not self._later:

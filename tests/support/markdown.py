@@ -20,7 +20,20 @@ CONFIGURATION = ROOT / "docs" / "configuration.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 ANONYMIZATION = ROOT / "docs" / "anonymization.md"
 SELECT = ROOT / "docs" / "select.md"
-DOCUMENTS = (README, CONFIGURATION, ANONYMIZATION, SELECT, CONTRIBUTING, ROOT / "CHANGELOG.md")
+CONCEPTS = ROOT / "docs" / "concepts.md"
+COOKBOOK = ROOT / "docs" / "cookbook.md"
+OPERATION = ROOT / "docs" / "operation.md"
+DOCUMENTS = (
+    README,
+    CONFIGURATION,
+    ANONYMIZATION,
+    CONCEPTS,
+    COOKBOOK,
+    SELECT,
+    OPERATION,
+    CONTRIBUTING,
+    ROOT / "CHANGELOG.md",
+)
 
 _BLOCK = re.compile(
     r"(?:^<!-- (?P<marker>[^\n]*?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$",

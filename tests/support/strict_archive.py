@@ -42,8 +42,9 @@ class StrictArchive:
         self._ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
 
     def __enter__(self) -> Self:
-        handlers = [(evt.EVT_C_FIND, self._find), (evt.EVT_C_ECHO, lambda _: 0x0000)]
-        self._ae.start_server((LOOPBACK, self.port), block=False, evt_handlers=handlers)
+        self._ae.start_server(
+            (LOOPBACK, self.port), block=False, evt_handlers=[(evt.EVT_C_FIND, self._find)]
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
