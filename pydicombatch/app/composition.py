@@ -21,20 +21,24 @@ from pydicombatch.process.characterised import CharacterisingProcessor
 from pydicombatch.receive.process.parent import ProcessReceiver
 from pydicombatch.receive.spool import Spool
 from pydicombatch.runner.accounts import Accounts
+from pydicombatch.runner.answers import Reviewer
 from pydicombatch.runner.breaker import Breaker
 from pydicombatch.runner.engine import Engine
-from pydicombatch.runner.events import Listening, Started
-from pydicombatch.runner.executors import Surroundings
+from pydicombatch.runner.events import Doubted, Listening, Started
+from pydicombatch.runner.executors import Selector, Surroundings
 from pydicombatch.runner.gate import Gate
 from pydicombatch.runner.intake import Intake
+from pydicombatch.runner.match_limits import MatchLimits
 from pydicombatch.runner.message_ids import MessageIds
 from pydicombatch.runner.pace import Pace
 from pydicombatch.runner.projector import Projector
 from pydicombatch.runner.quarantine_limit import QuarantineLimit
+from pydicombatch.runner.querying import LIMIT, NARROW, REPEATED, Means
 from pydicombatch.runner.settling import Settings
 from pydicombatch.runner.summary import Summary
 from pydicombatch.runner.tally import RunTally
 from pydicombatch.runner.throttle import RequestRate
+from pydicombatch.runner.turnstile import Turnstile
 from pydicombatch.runner.work import Work
 
 log = EventLog(__name__)
@@ -52,6 +56,8 @@ class Task:
     requests: int  # how many to carry out
     limit: int | None
     ends_with_window: bool
+    selector: Selector | None = None  # looks rows up before anything is retrieved
+    only_plans: bool = False  # nothing is retrieved, and no result written
 
 
 class Run:
@@ -72,8 +78,13 @@ class Run:
         self._tally = tally
         self._stop = stop
         self._accounts = Accounts(task.clock, task.config.pacs.timeouts.quiet)
+        self._reviewer = Reviewer(
+            keep=task.config.request.mismatches == "keep",
+            tell=lambda one: tally(Doubted(one.problem, one.remedy)),
+        )
         self._spool = Spool(task.config.state_directory / "spool")
-        self._receiver = self._make_receiver() if stores_here(task.config) else None
+        receives = stores_here(task.config) and not task.only_plans
+        self._receiver = self._make_receiver() if receives else None
         self.engine = self._make_engine()
 
     def carry_out(self) -> Summary:
@@ -81,8 +92,9 @@ class Run:
         task = self._task
         begun = task.clock.monotonic()
         with ExitStack() as stack:
-            file = results(task.config, task.plan, task.ledger)
-            stack.enter_context(Projector(file, self.engine.fail))
+            if not task.only_plans:
+                file = results(task.config, task.plan, task.ledger)
+                stack.enter_context(Projector(file, self.engine.fail))
             self._receive(stack)
             self._tally(Started(task.requests, task.ledger.counts().lines))
             ending = self.engine.run()
@@ -99,6 +111,7 @@ class Run:
             task.config.results,
             task.config.state_directory,
             self.engine.error,
+            self._reviewer.summary(),
         )
 
     def _receive(self, stack: ExitStack) -> None:
@@ -140,18 +153,6 @@ class Run:
         task = self._task
         config, clock = task.config, task.clock
         retry, windows = config.retry, schedule(config)
-        around = Surroundings(
-            task.number,
-            config.request.type,
-            config.request.model,
-            task.ledger,
-            clock,
-            self._accounts,
-            MessageIds(task.ledger.last_message_id()),
-            self._receiver,
-            config.request.destination or config.local.aet,
-            verify_instances=config.verify == "instances",
-        )
 
         def fetch(after: int, limit: int) -> list[Pending]:
             return task.ledger.next(task.number, after, limit)
@@ -170,6 +171,34 @@ class Run:
             is_full=self._receiver.is_full if self._receiver else lambda: False,
             patience=retry.outage,
             ends_with_window=task.ends_with_window,
+        )
+        passage = Turnstile(
+            gate,
+            clock,
+            self._stop,
+            config.request.throttle_time,
+            retry.wait,
+            retry.longest_wait,
+        )
+        limits = MatchLimits(
+            config.pacs.max_matches,
+            task.ledger.known_limits(),
+            lambda found: _take_back(task.ledger, found),
+        )
+        around = Surroundings(
+            task.number,
+            config.request.type,
+            config.request.model,
+            task.ledger,
+            clock,
+            self._accounts,
+            MessageIds(task.ledger.last_message_id()),
+            self._receiver,
+            config.request.destination or config.local.aet,
+            means=Means(self._reviewer, limits, passage, retry.attempts),
+            verify_instances=config.verify == "instances",
+            complete=config.request.complete,
+            selector=task.selector,
         )
         settings = Settings(
             threads=min(config.request.threads, max(1, task.requests)),
@@ -191,3 +220,9 @@ class Run:
             self._stop,
             self._tally,
         )
+
+
+def _take_back(ledger: Ledger, found: dict[str, int]) -> None:
+    """Take back what was believed before a limit of the archive showed."""
+    changed = ledger.found_limits(found, REPEATED, NARROW + LIMIT)
+    log.warning("archive.limit", requests=changed, matches=max(found.values()))

@@ -7,12 +7,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from pydicombatch.app import anonymization, purging
+from pydicombatch.app.beginning import begin, plan_task, read_plan, run_selector
+from pydicombatch.app.checking import look
 from pydicombatch.app.composition import Run, Task
-from pydicombatch.app.parts import connect, stores_here
+from pydicombatch.app.planning import Forecast, forecast, open_ledger, plan_rules, write
 from pydicombatch.app.sampling import Sample, sample
-from pydicombatch.app.state import mark, with_state_of_its_own
+from pydicombatch.app.state import held, mark, with_state_of_its_own
 from pydicombatch.app.validation import doubts
-from pydicombatch.config.digest import digests, refuse_changes
 from pydicombatch.config.load import load
 from pydicombatch.config.models import STATE, Config
 from pydicombatch.config.source import Source
@@ -22,11 +23,9 @@ from pydicombatch.core.errors import Finding as Warned
 from pydicombatch.core.log import EventLog
 from pydicombatch.ledger.archive import put_away
 from pydicombatch.ledger.ledger import Ledger
-from pydicombatch.ledger.lock import StateLock
 from pydicombatch.ledger.states import Selection
 from pydicombatch.plan.requests import Plan
 from pydicombatch.report.run_log import RunLog
-from pydicombatch.runner import preflight
 from pydicombatch.runner.events import Event
 from pydicombatch.runner.preflight import Check
 from pydicombatch.runner.summary import Summary
@@ -110,6 +109,7 @@ class Extraction:
         accept_changes: bool = False,
         limit: int | None = None,
         stop_at_window_end: bool = False,
+        plan: Path | None = None,
         on_event: Listener | None = None,
     ) -> Summary:
         """Carry out the requests that are left; return how it went.
@@ -126,6 +126,8 @@ class Extraction:
             The most requests to carry out.
         stop_at_window_end
             End, instead of waiting, outside the windows of the schedule.
+        plan
+            A CSV of `look_ahead` that was reviewed: exactly what it lists is retrieved.
         on_event
             Hears what happens, one event at a time, from any thread.
 
@@ -140,22 +142,20 @@ class Extraction:
             run under way is in the summary.
         """
         self.validate()
+        reviewed = read_plan(plan, self.config, self.plan)
         state = self.config.state_directory
         with ExitStack() as stack:
-            create(self.config.output.directory)
-            create(state, "state.directory")
-            lock = StateLock(state)
-            stack.callback(lock.release)
-            mark(state, self.config.request.type)
+            self._hold(stack)
             if restart:
                 put_away(state, self._clock.now())
             stack.enter_context(RunLog(state / "run.log"))
             ledger = Ledger(state / "ledger.sqlite")
             stack.callback(ledger.close)
             purging.forget(state, self.config.quarantine_days)
-            refuse_changes(ledger.digests(), digests(self.config), accept=accept_changes)
-            number = self._begin(ledger)
-            count = ledger.select(number, selection)
+            number = begin(
+                ledger, self.config, self.plan, self._clock, reviewed, accept=accept_changes
+            )
+            count = ledger.select(number, selection, planned=reviewed is not None)
             most = count if limit is None else min(count, limit)
             task = Task(
                 self.config,
@@ -166,13 +166,47 @@ class Extraction:
                 most,
                 limit,
                 stop_at_window_end,
+                selector=run_selector(self.config, ledger, self._clock, reviewed),
             )
-            self._run = Run(task, RunTally(on_event), self._stop)
-            if self._stop.is_set():
-                self._run.engine.stop()
-            summary = self._run.carry_out()
-            ledger.end_run(number, summary.exit_code(), self._clock.now())
-            return summary
+            return self._carry_out(task, on_event)
+
+    def look_ahead(
+        self,
+        *,
+        output: Path | None = None,
+        stop_at_window_end: bool = False,
+        on_event: Listener | None = None,
+    ) -> tuple[Summary, Forecast]:
+        """Ask what every row means and what retrieving it would take; retrieve nothing.
+
+        `output` is a CSV to write them to, for a review; all else is as in `run`.
+        """
+        self.validate()
+        plan_rules(self.config)
+        with ExitStack() as stack:
+            self._hold(stack)
+            ledger = open_ledger(self.config)
+            stack.callback(ledger.close)
+            task = plan_task(self.config, self.plan, ledger, self._clock, stop_at_window_end)
+            summary = self._carry_out(task, on_event)
+            if output is not None:
+                write(output, self.config, ledger)
+            return summary, forecast(self.config, ledger, self._clock.now())
+
+    def _hold(self, stack: ExitStack) -> None:
+        """Make the directories, and let no other run use them meanwhile."""
+        create(self.config.output.directory)
+        create(self.config.state_directory, "state.directory")
+        stack.enter_context(held(self.config.state_directory))
+        mark(self.config.state_directory, self.config.request.type)
+
+    def _carry_out(self, task: Task, on_event: Listener | None) -> Summary:
+        self._run = Run(task, RunTally(on_event), self._stop)
+        if self._stop.is_set():
+            self._run.engine.stop()
+        summary = self._run.carry_out()
+        task.ledger.end_run(task.number, summary.exit_code(), self._clock.now())
+        return summary
 
     def stop(self) -> None:
         """Send nothing more; what runs may finish. From any thread or signal handler."""
@@ -238,17 +272,7 @@ class Extraction:
             With everything that is wrong in the configuration and the batch file.
         """
         self.validate()
-        config = self.config
-        lines = sum(1 for _ in self.plan)
-        several = "1 request" if lines == 1 else f"{lines} requests"
-        yield Check("configuration", f"{several} of type {config.request.type}")
-        yield from preflight.directory("output.directory", config.output.directory)
-        if stores_here(config):
-            yield preflight.port(config.local.bind, config.local.port)
-        pacs = config.pacs
-        yield from preflight.archive(
-            f"{pacs.aet} at {pacs.hostname}:{pacs.port}", lambda: connect(config)
-        )
+        yield from look(self.config, self.plan)
 
     def purge(self, *, everything: bool = False) -> Iterator[tuple[str, Removed]]:
         """Remove what is identified from the state directory; see `purging.purge`."""
@@ -273,9 +297,3 @@ class Extraction:
                 "Set anonymization.enabled to true and request.type to c-move",
             )
         return sample(self.config, self.plan, self._clock, instances)
-
-    def _begin(self, ledger: Ledger) -> int:
-        number = ledger.begin_run(os.getpid(), self._clock.now())
-        ledger.load(self.plan)
-        ledger.set_digests(digests(self.config))
-        return number

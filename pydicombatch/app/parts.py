@@ -15,6 +15,7 @@ from pydicombatch.receive.server.settings import Durability, Limits, Settings, T
 from pydicombatch.report.results import ResultsFile
 from pydicombatch.report.rows import header, of_query, of_request
 from pydicombatch.runner.schedule import Schedule, Window
+from pydicombatch.select.rules import Rules
 
 MEGABYTE = 1_000_000
 
@@ -84,9 +85,26 @@ def connect(config: Config, last_arrival: Callable[[], float] = never) -> Archiv
         pacs.charset or "ISO_IR 192",
         Timeouts(waits.connect, waits.association, waits.response, waits.total, waits.dead),
         _tls(pacs.tls),
+        relational=config.select is not None and config.select.queries == "auto",
     )
     also = (RequestType.FIND,) if stores_here(config) else ()  # to verify what was retrieved
     return DimseArchive(peer, config.request.model, config.request.type, last_arrival, also)
+
+
+def rules(config: Config) -> Rules | None:
+    """Say what of the matches of a row is retrieved; None: rows are sent as they are."""
+    section = config.select
+    if section is None:
+        return None
+    limits = section.at_most.by_level
+    return Rules(
+        section.level,
+        section.where,
+        limits,
+        section.first,
+        section.date_tolerance,
+        instances=any(level == "INSTANCES" for level, _ in limits),
+    )
 
 
 def _tls(section: PacsTls | None) -> Tls | None:

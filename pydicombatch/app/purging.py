@@ -60,6 +60,7 @@ def _purge(state: Path, *, everything: bool) -> Iterator[tuple[str, Removed]]:
     yield "quarantined instances", remove(within(state / QUARANTINE))
     yield "unfinished files", remove(unfinished)
     yield "files of old ledgers", remove(within(state, "ledger-*.sqlite*"))
+    yield "files of a plan", remove(within(state, "plan.sqlite*"))
     if everything:
         yield "files of the ledger", remove(within(state, "ledger.sqlite*"))
         yield "files of logs", remove(within(state, "run.log*"))

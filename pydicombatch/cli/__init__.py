@@ -11,6 +11,7 @@ from pydicombatch.core.errors import FatalError, PydicombatchError, as_fatal
 COMMANDS = {  # imported when they are used: help should not wait for pydicom
     "run": "Send every request that is left and store what comes back.",
     "check": "Look at everything a run needs, and send a C-ECHO.",
+    "plan": "Ask the archive what a run would retrieve, and how long it would take.",
     "status": "Say what is done, pending and failed, and why.",
     "report": "Write one HTML page: what came, what failed and why.",
     "export": "Write chosen elements of all stored instances into one table.",
@@ -55,6 +56,13 @@ class Commands(click.Group):
         if args and args[0] not in COMMANDS:
             args = ["run", *args]
         return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take options of `run` in front of the configuration for a run of it."""
+        own = {word for param in self.get_params(ctx) for word in param.opts}
+        if args and args[0].startswith("-") and args[0] not in own:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> None:
         """Run a command; no traceback ever reaches a user, for it may hold values."""

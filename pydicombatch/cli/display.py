@@ -11,11 +11,14 @@ from tqdm import tqdm
 
 from pydicombatch.core.model import RequestType
 from pydicombatch.runner.events import (
+    Doubted,
     Event,
+    Expanded,
     Finished,
     InstanceStored,
     Listening,
     Resumed,
+    Retrieved,
     Retrying,
     Started,
     Waiting,
@@ -61,11 +64,14 @@ class Display:
         shows: dict[type[Any], Callable[[Any], None]] = {
             Started: self._start,
             Listening: self._listen,
+            Expanded: self._expand,
+            Retrieved: self._retrieve,
             Finished: self._finish,
             InstanceStored: self._store,
             Waiting: self._pause,
             Resumed: self._resume,
             Retrying: self._retry,
+            Doubted: self._doubt,
         }
         shows[type(event)](event)
 
@@ -109,14 +115,32 @@ class Display:
     def _retry(self, event: Retrying) -> None:
         self.say(f"Line {event.line}: {event.reason}; tried again in {event.seconds:.0f} s")
 
-    def _finish(self, event: Finished) -> None:
-        self._done += 1
-        self._eta = "" if event.eta is None else f"ETA {_local(event.eta)}"
+    def _doubt(self, event: Doubted) -> None:
+        self.say(f"Warning: {event.problem}. {event.remedy}. Told once; the end counts them.")
+
+    def _expand(self, event: Expanded) -> None:
+        self._total += event.retrieves
+        if self._requests is not None:
+            self._requests.total = self._total
+            self._requests.refresh()
+
+    def _retrieve(self, event: Retrieved) -> None:
+        self._count(event.eta)
         if event.reason:
-            self.say(f"Line {event.line}: {event.outcome}: {event.reason}")
+            self.say(f"Line {event.line}, a retrieve: {event.outcome}: {event.reason}")
+        self._now_and_then()
+
+    def _count(self, eta: datetime | None) -> None:
+        self._done += 1
+        self._eta = "" if eta is None else f"ETA {_local(eta)}"
         if self._requests is not None:
             self._requests.set_postfix_str(self._eta, refresh=False)
             self._requests.update()
+
+    def _finish(self, event: Finished) -> None:
+        self._count(event.eta)
+        if event.reason:
+            self.say(f"Line {event.line}: {event.outcome}: {event.reason}")
         self._now_and_then()
 
     def _store(self, event: InstanceStored) -> None:

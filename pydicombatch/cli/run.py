@@ -22,6 +22,11 @@ from pydicombatch.runner.summary import Ending, Summary
 @click.option("--only-failed", is_flag=True, help="Only what failed before.")
 @click.option("--skip-failed", is_flag=True, help="Leave alone what failed before.")
 @click.option("--limit", type=click.IntRange(min=1), help="The most requests to carry out.")
+@click.option(
+    "--plan",
+    type=click.Path(path_type=Path),
+    help="Retrieve exactly what this CSV of `plan --output` lists.",
+)
 @click.option("--accept-changes", is_flag=True, help="Go on although the configuration changed.")
 @click.option("--no-progress", is_flag=True, help="A line now and then in place of bars.")
 @click.option("--stop-at-window-end", is_flag=True, help="End, not wait, outside the window.")
@@ -35,6 +40,7 @@ def command(
     only_failed: bool,
     skip_failed: bool,
     limit: int | None,
+    plan: Path | None,
     accept_changes: bool,
     no_progress: bool,
     stop_at_window_end: bool,
@@ -62,6 +68,7 @@ def command(
                 accept_changes=accept_changes,
                 limit=limit,
                 stop_at_window_end=stop_at_window_end,
+                plan=plan,
                 on_event=display,
             )
         except PydicombatchError as exc:
@@ -86,5 +93,7 @@ def _notify(extraction: Extraction, notice: Notice) -> None:
 def _conclude(extraction: Extraction, summary: Summary) -> None:
     for line in closing(summary, extraction.config.request.type):
         click.echo(line)
+    for doubt in summary.doubts:
+        click.echo(f"Warning: {doubt}", err=True)
     if summary.error is not None:
         click.echo(str(summary.error), err=True)

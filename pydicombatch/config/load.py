@@ -13,7 +13,7 @@ from pydicombatch.config.keys import take_key
 from pydicombatch.config.models import Config
 from pydicombatch.config.retired import retire
 from pydicombatch.config.source import Source, dotted
-from pydicombatch.config.text import LARGEST, Tree, read_text
+from pydicombatch.config.text import LARGEST, Node, Tree, read_text
 from pydicombatch.core.errors import ConfigError, Finding
 
 
@@ -79,6 +79,7 @@ def parse(text: str, file: str, environ: Mapping[str, str]) -> Loaded:
     """
     tree = read_text(text.removeprefix("\ufeff"), file, environ)
     document, warnings = retire(tree)
+    tree.findings += _without_condition(tree, document)
     document = take_key(document, tree)
     try:
         config = Config.model_validate(document)
@@ -88,6 +89,30 @@ def parse(text: str, file: str, environ: Mapping[str, str]) -> Loaded:
     if tree.findings:
         raise ConfigError(*_in_order(tree.findings))
     return Loaded(config, (*warnings, *doubts(config, tree)), tree.source)
+
+
+def _without_condition(tree: Tree, document: Mapping[str, Node]) -> list[Finding]:
+    """Find elements of `select.where` without a condition: left out, they would widen it."""
+    found = []
+    for path in tree.source.keys:
+        if path[:2] != ("select", "where") or _at(document, path) is not None:
+            continue
+        problem = f"{dotted(path)} has no condition"
+        remedy = "Write what its value must be, or remove the line"
+        found.append(tree.source.finding(path, problem, remedy, at_key=True))
+    return found
+
+
+def _at(document: Node | Mapping[str, Node], path: tuple[str | int, ...]) -> object:
+    here: object = document
+    for step in path:
+        if isinstance(here, Mapping):
+            here = here.get(step)
+        elif isinstance(here, list) and isinstance(step, int):
+            here = here[step]
+        else:
+            return None
+    return here
 
 
 def content(path: Path) -> str:

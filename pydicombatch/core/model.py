@@ -69,6 +69,8 @@ class Match:
     """One answer to a query: the requested paths with their text, in the order of the keys."""
 
     values: tuple[tuple[str, str], ...]
+    # keys with a value below a sequence: their text in each of its items (PS3.4 C.2.2.2.6)
+    items: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,9 @@ class Archive(Protocol):
     def find(self, request: Request, on_match: Callable[[Match], None]) -> Answer:
         """Send a C-FIND, hand over every match, return the final response."""
 
+    def is_relational(self) -> bool:
+        """Whether it has granted relational queries on the association that is open."""
+
     def move(
         self,
         request: Request,

@@ -34,6 +34,7 @@ class Pending:
     attempts: int  # so far, over all runs
     tries: int = 0  # attempts that have failed since it was last decided
     due: datetime | None = None  # not before; None: at once
+    owner: int | None = None  # of a retrieve: the row that selected it; None: it is a row itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,40 @@ class Holding:
     def all(self) -> frozenset[str]:
         """Every instance whose fate is known."""
         return self.stored | self.quarantined
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieve:
+    """One retrieve that a selection gives."""
+
+    identity: str
+    keys: tuple[Key, ...]
+    modality: str = ""  # several joined by a backslash
+    instances: int | None = None  # None: not known
+    shown: tuple[tuple[str, str], ...] = ()  # what the archive said about it: path, text
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """One retrieve of a row, as a plan lists it."""
+
+    line: int  # of the batch file
+    keys: tuple[Key, ...]
+    modality: str
+    instances: int | None
+    shown: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A row whose last retrieve was decided, and what that makes of it."""
+
+    id: int
+    line: int | None
+    outcome: Outcome
+    matches: int
+    stored: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

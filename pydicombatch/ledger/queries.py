@@ -7,8 +7,16 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from pydicombatch.core.model import Key, Outcome
-from pydicombatch.core.records import Counts, Entry, Holding, Pending, Statistics, Timing
-from pydicombatch.ledger import statistics
+from pydicombatch.core.records import (
+    Counts,
+    Entry,
+    Holding,
+    Pending,
+    Selected,
+    Statistics,
+    Timing,
+)
+from pydicombatch.ledger import selections, statistics
 
 T = TypeVar("T")
 Run = Callable[[Callable[[sqlite3.Connection], Any]], Any]
@@ -16,7 +24,7 @@ PAGE = 500  # rows read at a time, so that memory stays flat
 
 NEXT = """
 SELECT id, line, identity, keys, attempts, tries, due FROM request
-WHERE line > ? AND run = ? AND outcome IS NULL
+WHERE line > ? AND run = ? AND outcome IS NULL AND owner IS NULL
 ORDER BY line LIMIT ?
 """
 ENTRY = """
@@ -26,11 +34,14 @@ SELECT id, request.line, keys, carried, outcome, status, expected, stored, faile
 """
 # Requests that left the batch file keep their rows when they brought something.
 BROUGHT = "(line IS NOT NULL OR stored > 0 OR matches > 0)"
-BY_FINISH = ENTRY + f"WHERE finished > ? AND {BROUGHT} ORDER BY finished LIMIT ?"
-BY_LINE = ENTRY + "WHERE finished IS NOT NULL AND line > ? ORDER BY line LIMIT ?"
+BY_FINISH = ENTRY + f"WHERE finished > ? AND owner IS NULL AND {BROUGHT} ORDER BY finished LIMIT ?"
+BY_LINE = ENTRY + (
+    "WHERE finished IS NOT NULL AND owner IS NULL AND line > ? ORDER BY line LIMIT ?"
+)
 LEFT = (
     ENTRY
-    + f"WHERE finished IS NOT NULL AND line IS NULL AND {BROUGHT} AND id > ? ORDER BY id LIMIT ?"
+    + f"WHERE finished IS NOT NULL AND owner IS NULL AND line IS NULL AND {BROUGHT} AND id > ? "
+    "ORDER BY id LIMIT ?"
 )
 LINES = ENTRY.replace("SELECT", "SELECT batch.line,", 1).replace(
     "FROM request", "FROM batch JOIN request ON request.id = batch.request"
@@ -148,6 +159,27 @@ class Queries:
     def holds(self, path: str) -> bool:
         """Tell whether an instance is stored at a path."""
         return bool(self._all("SELECT 1 FROM instance WHERE path = ? LIMIT 1", (path,)))
+
+    def retrieves(self, row: int) -> tuple[Pending, ...] | None:
+        """Return the retrieves of a row that are not decided; None if it was not looked up."""
+
+        def read(db: sqlite3.Connection) -> tuple[Pending, ...] | None:
+            return selections.retrieves(db, row) if selections.is_selected(db, row) else None
+
+        found: tuple[Pending, ...] | None = self._run(read)
+        return found
+
+    def selected(self) -> Iterator[Selected]:
+        """Go through what the rows of the batch file mean, in its order."""
+        place = (0, 0)
+        while rows := self._all(selections.LISTED, place):
+            yield from map(selections.selected, rows)
+            place = (rows[-1][0], rows[-1][-1])
+
+    def sizes(self) -> list[tuple[str, int, int]]:
+        """Return, by modality, how many instances are stored and how large they are together."""
+        found: list[tuple[str, int, int]] = self._run(lambda db: list(selections.sizes(db)))
+        return found
 
     def holding(self, request: int) -> Holding:
         """Return what lies here for a request, and how often it was sent."""

@@ -1,7 +1,7 @@
 """How one request is carried out, by its type: a table row each."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -10,12 +10,14 @@ from pydicombatch.core.clock import Clock
 from pydicombatch.core.errors import RequestError, TransientError, Unreachable
 from pydicombatch.core.model import Answer, Match, Request, RequestType
 from pydicombatch.core.ports import Archive, Receiver
-from pydicombatch.core.records import Holding, Pending, Result
+from pydicombatch.core.records import Folded, Holding, Pending, Result
 from pydicombatch.runner import judge
 from pydicombatch.runner.accounts import Accounts
+from pydicombatch.runner.completing import complete, needed_keys
 from pydicombatch.runner.inventory import Habits, Turn
 from pydicombatch.runner.judge import Judgement
 from pydicombatch.runner.message_ids import MessageIds
+from pydicombatch.runner.querying import Means, Query
 from pydicombatch.runner.retrieve import Retrieval
 
 TOGETHER = 500  # matches put into the ledger at a time, so that memory stays flat
@@ -46,8 +48,17 @@ class AttemptLedger(Protocol):
     def holding(self, request: int) -> Holding:
         """Return what lies here for a request, and how often it was sent."""
 
-    def finish(self, request: int, attempt: int, result: Result, now: datetime) -> None:
-        """Record the outcome of a request."""
+    def finish(self, request: int, attempt: int, result: Result, now: datetime) -> Sequence[Folded]:
+        """Record the outcome of a request; return the rows that are decided with it."""
+
+
+class Selector(Protocol):
+    """Finds out what a row means before anything is retrieved."""
+
+    def look_up(
+        self, around: "Surroundings", archive: Archive, pending: Pending
+    ) -> tuple[int, Judgement]:
+        """Ask the archive, unless that was done; the judgement has the retrieves."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,9 @@ class Surroundings:
     message_ids: MessageIds
     receiver: Receiver | None  # None: nothing is stored here
     destination: str  # AE title that C-MOVE sends to
+    means: Means = field(default_factory=Means)  # of queries
+    complete: bool = False  # whether counts that matches lack are made by further queries
+    selector: "Selector | None" = None  # None: rows are sent as they are
     verify_instances: bool = False  # whether counts are never enough
     habits: Habits = field(default_factory=Habits)  # of the archive
     turn: Turn = lambda _: None  # waits until one more request of the same row may leave
@@ -81,7 +95,7 @@ def find(around: Surroundings, archive: Archive, pending: Pending) -> tuple[int,
     waiting: list[Match] = []
     count = 0
 
-    def on_match(match: Match) -> None:
+    def keep(match: Match) -> None:
         nonlocal count
         waiting.append(match)
         count += 1
@@ -94,9 +108,18 @@ def find(around: Surroundings, archive: Archive, pending: Pending) -> tuple[int,
             waiting.clear()
 
     def send() -> Judgement:
-        answer = archive.find(around.request(pending), on_match)
+        today = around.clock.now().date()
+        request = around.request(pending)
+        if not around.complete:
+            judgement = Query(around.means, archive, request, keep).carry_out(today)
+            flush()
+            return judgement
+        found: list[Match] = []
+        asked = replace(request, keys=needed_keys(request.keys, around.model))
+        judgement = Query(around.means, archive, asked, found.append).carry_out(today)
+        lack = complete(around.means, archive, pending, around.model, today, found, keep)
         flush()
-        return judge.query(answer, count)
+        return lack or judgement
 
     return attempt, _judged(around, attempt, pending.id, send)
 
@@ -148,3 +171,10 @@ EXECUTORS: dict[RequestType, Execute] = {
     RequestType.MOVE: move,
     RequestType.ECHO: echo,
 }
+
+
+def executor(around: Surroundings, pending: Pending) -> Execute:
+    """Choose how a request is carried out; a row that has to be looked up is that first."""
+    if around.selector is not None and pending.owner is None:
+        return around.selector.look_up
+    return EXECUTORS[around.type]

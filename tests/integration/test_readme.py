@@ -21,6 +21,7 @@ from tests.support.markdown import (
     CONTRIBUTING,
     README,
     ROOT,
+    SELECT,
     Block,
     blocks,
     difference,
@@ -95,7 +96,7 @@ def reader(start_orthanc: OrthancFactory, tmp_path_factory: pytest.TempPathFacto
     orthanc = start_orthanc([("SAMPLE_AE", port)])
     orthanc.load(to_bytes(one) for one in INSTANCES)
     someone = Reader(tmp_path_factory.mktemp("reader"), orthanc.port, port)
-    for block in [*blocks(README), *blocks(ANONYMIZATION)]:
+    for block in [*blocks(README), *blocks(ANONYMIZATION), *blocks(SELECT)]:
         if block.kind == "file":
             someone.write(block)
     for block in blocks(README):
@@ -140,6 +141,13 @@ def test_the_examples_of_anonymization_do_what_they_show(reader: Reader) -> None
     # one key: files that are anonymized alone become the same as in the run
     again = {one.read_bytes() for one in (reader.folder / "anonymized").rglob("*.dcm")}
     assert {one.read_bytes() for one in anonymous} == again
+
+
+def test_the_examples_of_select_do_what_they_show(reader: Reader) -> None:
+    for block in blocks(SELECT):
+        if (block.kind, block.argument) == ("run", "archive"):
+            follow(reader, block)
+    assert len(list((reader.folder / "selected").rglob("*.dcm"))) == 18
 
 
 def test_the_anonymizer_does_as_a_library_what_the_example_says(reader: Reader) -> None:

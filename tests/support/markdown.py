@@ -20,6 +20,7 @@ CONFIGURATION = ROOT / "docs" / "configuration.md"
 REPORT = ROOT / "docs" / "report.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 ANONYMIZATION = ROOT / "docs" / "anonymization.md"
+SELECT = ROOT / "docs" / "select.md"
 CONCEPTS = ROOT / "docs" / "concepts.md"
 COOKBOOK = ROOT / "docs" / "cookbook.md"
 OPERATION = ROOT / "docs" / "operation.md"
@@ -29,6 +30,7 @@ DOCUMENTS = (
     ANONYMIZATION,
     CONCEPTS,
     COOKBOOK,
+    SELECT,
     OPERATION,
     REPORT,
     CONTRIBUTING,

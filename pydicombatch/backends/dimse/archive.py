@@ -80,10 +80,11 @@ class DimseArchive:
         self._association: Association | None = None
         self._wire: Wire | None = None
         self._running: _Running | None = None
+        self._relational = False
 
     def open(self) -> None:
         """Open the association unless it is open, and make sure it serves what will be asked."""
-        self._ready(self._type)
+        self._ready(self._type, self._model)
 
     def echo(self) -> Answer:
         """Send a C-ECHO and return its final response."""
@@ -96,7 +97,6 @@ class DimseArchive:
         A match that cannot be read does not hide the others: they are handed over, and the answer
         asks for another try and says how many were lost.
         """
-        paths = [key.path for key in request.keys]
         unreadable = 0
 
         def pending(message: Message, context: Context) -> None:
@@ -106,11 +106,16 @@ class DimseArchive:
             except ProtocolError:
                 unreadable += 1
                 return
-            on_match(identifier.match(found, paths, self._peer.charset))
+            on_match(identifier.match(found, request.keys, self._peer.charset))
 
         message, context = self._ask(RequestType.FIND, next(self._ids), {}, request, pending)
+        self._relational = context.relational
         final = answer(RequestType.FIND, message, context.transfer_syntax)
         return final if not unreadable else _with_holes(final, unreadable)
+
+    def is_relational(self) -> bool:
+        """Whether relational queries were granted for the last C-FIND (PS3.4 C.5.2.1)."""
+        return self._relational
 
     def move(
         self,
@@ -169,10 +174,11 @@ class DimseArchive:
         request: Request | None,
         on_pending: Callable[[Message, Context], None],
     ) -> tuple[Message, Context]:
-        association, context = self._ready(operation)
+        model = self._model if request is None else request.model
+        association, context = self._ready(operation, model)
         data = None
         fields: dict[Tag, int | str] = {
-            Tag.SOP_CLASS: abstract_syntax(self._model, operation),
+            Tag.SOP_CLASS: abstract_syntax(model, operation),
             Tag.FIELD: FIELDS[operation],
             Tag.MESSAGE_ID: message_id,
             Tag.DATA_SET_TYPE: NO_DATA_SET,
@@ -197,8 +203,8 @@ class DimseArchive:
         finally:
             self._running = None
 
-    def _ready(self, operation: RequestType) -> tuple[Association, Context]:
-        syntax = abstract_syntax(self._model, operation)
+    def _ready(self, operation: RequestType, model: str) -> tuple[Association, Context]:
+        syntax = abstract_syntax(model, operation)
         if syntax not in self._syntaxes:
             self.close()
             self._syntaxes.append(syntax)
@@ -211,7 +217,7 @@ class DimseArchive:
         self._association = association
         context = association.context(syntax)
         if context is None:
-            raise not_offered(self._model, operation, self._peer.aet)
+            raise not_offered(model, operation, self._peer.aet)
         return association, context
 
     def _announce(self, wire: Wire) -> None:

@@ -11,24 +11,31 @@ from pynetdicom.pdu_primitives import (
     ImplementationClassUIDNotification,
     ImplementationVersionNameNotification,
     MaximumLengthNotification,
+    SOPClassExtendedNegotiation,
 )
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.transport import AddressInformation
 
-from pydicombatch.backends.dimse.models import EXPLICIT, IMPLICIT
+from pydicombatch.backends.dimse.models import EXPLICIT, IMPLICIT, abstract_syntax
 from pydicombatch.backends.dimse.peer import Peer
 from pydicombatch.backends.dimse.wire import PduType, ProtocolError, pdu
 from pydicombatch.core.errors import Busy, ConfigError, FatalError, PydicombatchError
+from pydicombatch.core.model import RequestType
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"  # PS3.7 A.2.1
 FIXED = 68  # bytes of an A-ASSOCIATE-AC before its items
 OUR_MAXIMUM = 1 << 17  # bytes of a PDU we take
 SYNTAXES = (EXPLICIT, IMPLICIT)
+RELATIONAL = b"\x01"  # byte 1: relational queries
+FIND_CLASSES = frozenset(
+    abstract_syntax(model, RequestType.FIND) for model in ("patient", "study", "psonly")
+)
 
 UserInformation = (
     MaximumLengthNotification
     | ImplementationClassUIDNotification
     | ImplementationVersionNameNotification
+    | SOPClassExtendedNegotiation
 )
 
 
@@ -38,6 +45,7 @@ class Context:
 
     number: int  # odd, 1 to 255
     transfer_syntax: str
+    relational: bool = False  # whether relational queries were granted (PS3.4 C.5.2.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +80,7 @@ def request(peer: Peer, syntaxes: Sequence[str]) -> bytes:
     primitive.presentation_context_definition_list = [
         _proposal(number, syntax) for number, syntax in enumerate(syntaxes)
     ]
-    primitive.user_information = [*_user_information()]
+    primitive.user_information = [*_user_information(), *_extended(peer, syntaxes)]
     return bytes(A_ASSOCIATE_RQ(primitive).encode())
 
 
@@ -96,12 +104,16 @@ def agreement(body: bytes, syntaxes: Sequence[str]) -> Agreement:
         ]
         user = answer.user_information
         maximum = int(user.maximum_length or 0) if user is not None else 0
+        granted = _granted(user)
     except Exception as exc:
         raise ProtocolError("its answer to our association request cannot be read") from exc
     proposed = {2 * number + 1: syntax for number, syntax in enumerate(syntaxes)}
     if any(number not in proposed or syntax not in SYNTAXES for number, syntax in accepted):
         raise ProtocolError("it accepted a presentation context that was never proposed")
-    contexts = {proposed[number]: Context(number, syntax) for number, syntax in accepted}
+    contexts = {
+        proposed[number]: Context(number, syntax, relational=proposed[number] in granted)
+        for number, syntax in accepted
+    }
     return Agreement(contexts, maximum)
 
 
@@ -153,6 +165,24 @@ def _proposal(number: int, syntax: str) -> PresentationContext:
     context = build_context(syntax, list(SYNTAXES))
     context.context_id = 2 * number + 1
     return context
+
+
+def _extended(peer: Peer, syntaxes: Sequence[str]) -> list[SOPClassExtendedNegotiation]:
+    """Ask for relational queries, the first byte for a FIND class (PS3.4 C.5.1.1)."""
+    items = []
+    for syntax in syntaxes if peer.relational else ():
+        if syntax in FIND_CLASSES:
+            item = SOPClassExtendedNegotiation()
+            item.sop_class_uid = UID(syntax)
+            item.service_class_application_information = RELATIONAL
+            items.append(item)
+    return items
+
+
+def _granted(user: object) -> frozenset[str]:
+    """Return the classes for which the archive's answer begins with a yes."""
+    items = getattr(user, "ext_neg", None) or []
+    return frozenset(str(one.uid) for one in items if bytes(one.app_info or b"")[:1] == RELATIONAL)
 
 
 def _user_information() -> list[UserInformation]:
