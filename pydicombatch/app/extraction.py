@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from pydicombatch.app import unchanged
 from pydicombatch.app.composition import Run, Task
 from pydicombatch.app.parts import connect, stores_here
 from pydicombatch.config.digest import digests
@@ -19,6 +20,7 @@ from pydicombatch.core.log import EventLog
 from pydicombatch.ledger.archive import put_away
 from pydicombatch.ledger.ledger import Ledger
 from pydicombatch.ledger.lock import StateLock
+from pydicombatch.ledger.reading import LedgerReader
 from pydicombatch.ledger.states import Selection
 from pydicombatch.plan.checks import check as check_plan
 from pydicombatch.plan.requests import Plan
@@ -66,6 +68,8 @@ class Extraction:
         self._stop = threading.Event()
         self._run: Run | None = None
         self._all_warnings: tuple[Warned, ...] | None = None
+        self._batch_warnings: tuple[Warned, ...] = ()
+        self._checked = ""  # the digest of the batch that was checked
 
     @classmethod
     def from_file(cls, path: str | Path, environ: Mapping[str, str] = os.environ) -> "Extraction":
@@ -97,7 +101,11 @@ class Extraction:
         if wrong:
             raise ConfigError(*wrong)
         if self._all_warnings is None:
-            self._all_warnings = (*self.warnings, *check_plan(self.plan))
+            ledger = self.config.state_directory / "ledger.sqlite"
+            self._checked = unchanged.digest(self.config)
+            known = unchanged.remembered(ledger, self._checked)
+            self._batch_warnings = check_plan(self.plan) if known is None else known
+            self._all_warnings = (*self.warnings, *self._batch_warnings)
         return self._all_warnings
 
     def run(
@@ -183,7 +191,7 @@ class Extraction:
         if self._run:
             self._run.engine.halt()
 
-    def ledger(self) -> Ledger:
+    def ledger(self) -> LedgerReader:
         """Open the ledger to ask how the extraction stands; the caller closes it.
 
         Raises
@@ -197,7 +205,7 @@ class Extraction:
                 "Nothing of this extraction has been run yet",
                 "Start it with `pydicombatch run`, or look whether state.directory is right",
             )
-        return Ledger(path)
+        return LedgerReader(path)
 
     @property
     def columns(self) -> tuple[tuple[str, str | None], ...]:
@@ -206,7 +214,7 @@ class Extraction:
             return tuple((path, path) for path in self.plan.columns)
         return tuple((column.name, column.path) for column in self.plan.batch.columns)
 
-    def verify(self, ledger: Ledger) -> Iterator[tuple[str, Finding | None]]:
+    def verify(self, ledger: LedgerReader) -> Iterator[tuple[str, Finding | None]]:
         """Read every stored file again, and look for others beside them.
 
         Yields
@@ -256,7 +264,12 @@ class Extraction:
 
     def _begin(self, ledger: Ledger) -> int:
         number = ledger.begin_run(os.getpid(), self._clock.now())
-        ledger.load(self.plan)
+        batch = unchanged.digest(self.config)  # before it is read: a change meanwhile shows later
+        if not unchanged.is_loaded(ledger, batch):
+            ledger.load(self.plan)
+            unchanged.remember(
+                ledger, batch if batch == self._checked else "", self._batch_warnings
+            )
         ledger.set_digests(digests(self.config))
         return number
 

@@ -8,6 +8,7 @@ import click
 
 from pydicombatch.app import Extraction
 from pydicombatch.report import lines, status
+from pydicombatch.report.spreadsheet import guarded
 
 
 @click.command()
@@ -30,15 +31,18 @@ def command(config: Path, *, as_json: bool, failed_csv: Path | None, all_csv: Pa
     with closing(extraction.ledger()) as ledger:
         counts = ledger.counts()
         if as_json:
-            failed = status.unfinished(ledger.lines())
+            failed = status.unfinished(ledger.unfinished())
             click.echo(json.dumps(status.as_json(counts, failed), indent=2))
         else:
-            for text in status.as_text(counts, status.unfinished(ledger.lines())):
+            for text in status.as_text(counts, status.unfinished(ledger.unfinished())):
                 click.echo(text)
         columns = extraction.columns
         names = [name for name, _ in columns]
         if failed_csv:
-            status.write_csv(failed_csv, names, lines.failed(columns, ledger.lines()))
+            status.write_csv(failed_csv, names, lines.failed(columns, ledger.unfinished()))
         if all_csv:
             rows = lines.with_fate(columns, ledger.lines())
-            status.write_csv(all_csv, [*names, *lines.FATE], rows)
+            heads: tuple[str, ...] = (*names, *lines.FATE)
+            if extraction.config.output.excel_safe:
+                heads, rows = guarded(heads), map(guarded, rows)
+            status.write_csv(all_csv, heads, rows)
