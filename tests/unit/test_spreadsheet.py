@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pydicombatch.report.spreadsheet import guarded, safe
 
 DANGEROUS = [
-    "=1+1", "=cmd|' /C calc'!A0", "+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "\uff1d1+1",
+    "=1+1", "=cmd|' /C calc'!A0", "+1", "-2+3", "@SUM(A1)", "\t=1",
+    "\r=1", "\n=1", " =1", "\uff1d1+1",
     "\uff0b1", "\uff0d1", "\uff20x", "\u00a0=1", "\ufeff=1", "|x", "%x", "'quoted",
 ]  # fmt: skip
 CHANGED = [
