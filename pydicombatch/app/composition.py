@@ -4,19 +4,19 @@ import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from random import random
 
+from pydicombatch.app.anonymization import anonymizes
 from pydicombatch.app.parts import connect, receiver_settings, results, schedule, stores_here
+from pydicombatch.app.processing import make_processor
 from pydicombatch.config.models import Config
 from pydicombatch.core.clock import Clock
 from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Identifiers
-from pydicombatch.core.ports import Processor, Receiver
+from pydicombatch.core.ports import Receiver
 from pydicombatch.core.records import Pending
 from pydicombatch.ledger.ledger import Ledger
 from pydicombatch.plan.requests import Plan
-from pydicombatch.process.local import LocalProcessor
 from pydicombatch.receive.process.parent import ProcessReceiver
 from pydicombatch.receive.spool import Spool
 from pydicombatch.runner.accounts import Accounts
@@ -31,18 +31,15 @@ from pydicombatch.runner.match_limits import MatchLimits
 from pydicombatch.runner.message_ids import MessageIds
 from pydicombatch.runner.pace import Pace
 from pydicombatch.runner.projector import Projector
+from pydicombatch.runner.quarantine_limit import QuarantineLimit
 from pydicombatch.runner.querying import LIMIT, NARROW, REPEATED, Means
 from pydicombatch.runner.summary import Summary
 from pydicombatch.runner.tally import RunTally
 from pydicombatch.runner.throttle import RequestRate
 from pydicombatch.runner.turnstile import Turnstile
 from pydicombatch.runner.work import Work
-from pydicombatch.store.commit import Store
-from pydicombatch.store.layout import Layout
-from pydicombatch.store.quarantine import Quarantine
 
 log = EventLog(__name__)
-WORKERS = 2  # threads that store
 
 
 @dataclass(frozen=True)
@@ -116,14 +113,18 @@ class Run:
         if self._receiver is None:
             return
         self._spool.prepare()
+        config = self._task.config
+        processor, threads = make_processor(config, self._spool, self._task.ledger, stack)
+        share = config.anonymization.quarantine_limit
         intake = Intake(
-            self._make_processor(),
+            processor,
             self._task.ledger,
             self._accounts,
             self._task.clock,
-            WORKERS,
+            threads,
             self._tally,
             self.engine.break_off,
+            QuarantineLimit(share) if anonymizes(config) else None,
         )
         stack.callback(intake.close)
         for arrival in self._spool.leftovers():
@@ -141,18 +142,6 @@ class Run:
     def _retained(self, instance: Identifiers) -> tuple[int, ...]:
         late = timedelta(seconds=self._task.config.local.accept.late)
         return self._task.ledger.retained(instance, self._task.clock.now() - late)
-
-    def _make_processor(self) -> Processor:
-        config = self._task.config
-        output, state = config.output, config.state_directory
-        quarantine = Quarantine(state / "quarantine")
-        quarantine.prepare()
-        store = Store(
-            output.directory, _work_directory(output.directory, state), [config.results.name]
-        )
-        store.prepare()
-        layout = Layout(output.directory_structure, output.filename)
-        return LocalProcessor(self._spool, store, layout, quarantine, decompress=output.decompress)
 
     def _make_engine(self) -> Engine:
         task = self._task
@@ -228,11 +217,3 @@ def _take_back(ledger: Ledger, found: dict[str, int]) -> None:
     """Take back what was believed before a limit of the archive showed."""
     changed = ledger.found_limits(found, REPEATED, NARROW + LIMIT)
     log.warning("archive.limit", requests=changed, matches=max(found.values()))
-
-
-def _work_directory(output: Path, state: Path) -> Path:
-    """Choose where files lie that are not whole yet: on the file system of the output."""
-    output.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if output.stat().st_dev == state.stat().st_dev:
-        return state / "work"
-    return output / ".pydicombatch-work"

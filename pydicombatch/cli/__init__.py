@@ -11,7 +11,9 @@ COMMANDS = {  # imported when they are used: help should not wait for pydicom
     "run": "Send every request that is left and store what comes back.",
     "check": "Look at everything a run needs, and send a C-ECHO.",
     "status": "Say what is done, pending and failed, and why.",
+    "anonymize": "Anonymize files and folders, without any archive.",
     "verify": "Read every stored file again and compare it with what was recorded.",
+    "purge": "Remove spool, quarantine and old ledgers: all that is identified.",
     "demo": "Run a find and a move against an archive with synthetic patients.",
 }
 INTERRUPTED = 130

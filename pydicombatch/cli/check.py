@@ -5,12 +5,20 @@ from pathlib import Path
 import click
 
 from pydicombatch.app import Extraction
+from pydicombatch.app.sampling import Sample
+from pydicombatch.process.comparing import Change
 
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
+@click.option(
+    "--sample",
+    "instances",
+    type=click.IntRange(min=1),
+    help="Retrieve so many instances, and say what anonymization would do to each element.",
+)
 @click.pass_context
-def command(ctx: click.Context, config: Path) -> None:
+def command(ctx: click.Context, config: Path, *, instances: int | None) -> None:
     """Look at everything a run of CONFIG needs; nothing is sent but a C-ECHO."""
     extraction = Extraction.from_file(config)
     for warning in extraction.validate():
@@ -22,4 +30,19 @@ def command(ctx: click.Context, config: Path) -> None:
         else:
             click.echo(f"FAIL  {check.subject}: {check.problem}. {check.remedy}.")
             worst = worst or check.exit_code
+    if instances and not worst:
+        worst = _show(extraction.sample(instances))
     ctx.exit(worst)
+
+
+def _show(found: Sample) -> int:
+    """Print counts, never a value; return 1 when something would be set aside, or none came."""
+    click.echo(f"\n{found.instances} instances were retrieved, anonymized and thrown away")
+    for reason, count in found.quarantined:
+        click.echo(f"FAIL  {count} would be quarantined: {reason}")
+    if found.rows:
+        click.echo("".join(f"{change.value:>9}" for change in Change) + "  element")
+    for row in found.rows:
+        counts = "".join(f"{row.counts.get(change, 0) or '':>9}" for change in Change)
+        click.echo(f"{counts}  {row.element}")
+    return 0 if found.instances and not found.quarantined else 1

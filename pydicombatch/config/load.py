@@ -6,12 +6,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from pydicombatch.config.doubts import doubts
 from pydicombatch.config.findings import findings
+from pydicombatch.config.keys import take_key
 from pydicombatch.config.models import Config
 from pydicombatch.config.retired import retire
-from pydicombatch.config.text import LARGEST, Tree, dotted, read_text
+from pydicombatch.config.text import LARGEST, dotted, read_text
 from pydicombatch.core.errors import ConfigError, Finding
-from pydicombatch.core.model import RequestType
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ def parse(text: str, file: str, environ: Mapping[str, str]) -> Loaded:
     """
     tree = read_text(text.removeprefix("\ufeff"), file, environ)
     document, warnings = retire(tree)
+    document = take_key(document, tree)
     try:
         config = Config.model_validate(document)
     except ValidationError as exc:
@@ -63,7 +65,7 @@ def parse(text: str, file: str, environ: Mapping[str, str]) -> Loaded:
     if tree.findings:
         raise ConfigError(*_in_order(tree.findings))
     lines = {dotted(key): line for key, line in tree.lines.items()}
-    return Loaded(config, (*warnings, *_without_effect(config, tree)), file, lines)
+    return Loaded(config, (*warnings, *doubts(config, tree)), file, lines)
 
 
 def _read(path: Path) -> str:
@@ -93,24 +95,12 @@ def _in_order(found: list[Finding]) -> list[Finding]:
     return sorted(dict.fromkeys(found), key=lambda one: one.line)
 
 
-def _without_effect(config: Config, tree: Tree) -> list[Finding]:
-    if config.request.destination is None or config.request.type is RequestType.MOVE:
-        return []
-    finding = Finding(
-        "request.destination has no effect: only a c-move has a destination",
-        "Remove it, or set request.type to c-move",
-        tree.file,
-        tree.line(("request", "destination")),
-    )
-    return [finding]
-
-
 def _missing_files(loaded: Loaded) -> list[Finding]:
     section = loaded.config.anonymization
     named: dict[str, Path | None] = {}
     if section.enabled:
-        named["anonymization.script"] = section.script
-        named["anonymization.lookup_table"] = section.lookup_table
+        keys = ("script", "lookup_table", "pixel_script", "key_file")
+        named |= {f"anonymization.{key}": getattr(section, key) for key in keys}
     for side, tls in (("pacs", loaded.config.pacs.tls), ("local", loaded.config.local.tls)):
         if tls is not None:
             named |= {f"{side}.tls.{key}": getattr(tls, key) for key in ("ca", "cert", "key")}

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from pydicombatch.config.anonymization import QUARANTINE_DAYS, Anonymization, Retention
 from pydicombatch.config.peers import Local, Pacs
 from pydicombatch.config.schedule import Schedule
 from pydicombatch.config.section import Section
@@ -26,7 +27,7 @@ from pydicombatch.config.types import (
 from pydicombatch.core.elements import parse_key
 from pydicombatch.core.model import Key, RequestType
 
-__all__ = ["Config", "Schedule", "TimeZone"]
+__all__ = ["Anonymization", "Config", "Schedule", "TimeZone"]
 TEXT = Kind("text")
 STATE = ".pydicombatch"  # where the state lies by default, in the output directory
 
@@ -102,20 +103,6 @@ class Retry(Section):
     )
 
 
-class Anonymization(Section):
-    """How images are anonymized before they are stored."""
-
-    enabled: bool = Field(default=False, description="true: store anonymized images only")
-    script: FilePath | None = Field(default=None, description="anonymizer script of RSNA CTP")
-    lookup_table: FilePath | None = Field(default=None, description="lookup table of the script")
-
-    @model_validator(mode="after")
-    def _has_script(self) -> "Anonymization":
-        if self.enabled and self.script is None:
-            raise wrong("is enabled but has no script", "Name the anonymizer script under script")
-        return self
-
-
 class Output(Section):
     """Where the images and the results go."""
 
@@ -187,6 +174,9 @@ class Config(Section):
     )
     output: Output = Field(description="where everything goes")
     state: State = Field(default=State(), description="where a run keeps its state")
+    retention: Retention = Field(
+        default=Retention(), description="how long what is identified stays there"
+    )
 
     @property
     def results(self) -> Path:
@@ -203,3 +193,9 @@ class Config(Section):
             return self.output.directory / STATE
         folder = self.output.directory.absolute()
         return folder.with_name(f"{folder.name}.identified")
+
+    @property
+    def quarantine_days(self) -> float | None:
+        """After how many days a quarantined instance is removed; None for never."""
+        days = self.retention.quarantine_days
+        return QUARANTINE_DAYS if days is None and self.anonymization.enabled else days

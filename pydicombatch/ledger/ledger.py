@@ -101,9 +101,15 @@ class Ledger(Queries):
 
     def known(self, sop_instance_uid: str) -> Known | None:
         """Return what is stored under a SOP Instance UID."""
-        sql = "SELECT path, sha256 FROM instance WHERE sop_instance_uid = ?"
+        sql = "SELECT path, sha256, received_sha256 FROM instance WHERE sop_instance_uid = ?"
         row = self._database.run(lambda db: db.execute(sql, (sop_instance_uid,)).fetchone())
-        return Known(row[0], row[1].hex()) if row else None
+        return Known(row[0], row[1].hex(), (row[2] or b"").hex()) if row else None
+
+    def owner(self, stored_uid: str) -> str | None:
+        """Return the original SOP Instance UID of the file that has this anonymized one."""
+        sql = "SELECT sop_instance_uid FROM instance WHERE stored_uid = ?"
+        row = self._database.run(lambda db: db.execute(sql, (stored_uid,)).fetchone())
+        return str(row[0]) if row else None
 
     def retained(self, instance: Identifiers, since: datetime | None = None) -> tuple[int, ...]:
         """Return the requests, sent since then (None: ever), all of whose keys name this."""

@@ -85,10 +85,13 @@ CREATE TABLE instance (
     size INTEGER NOT NULL,
     sha256 BLOB NOT NULL,
     collided INTEGER NOT NULL DEFAULT 0,
-    stored_at TEXT NOT NULL
+    stored_at TEXT NOT NULL,
+    stored_uid TEXT,                   -- of the anonymized file; NULL: it was not anonymized
+    received_sha256 BLOB               -- before anonymization; NULL: it was not anonymized
 );
 
 CREATE INDEX instance_path ON instance (path);
+CREATE INDEX instance_stored_uid ON instance (stored_uid) WHERE stored_uid IS NOT NULL;
 
 -- Sums over all instances, kept as they come: counting ten million rows takes too long.
 CREATE TABLE total (

@@ -30,11 +30,13 @@ ON CONFLICT (identity) DO UPDATE SET
 RETURNING id
 """
 INSERT_INSTANCE = """
-INSERT INTO instance (path, size, sha256, collided, stored_at, sop_instance_uid)
-VALUES (?, ?, ?, ?, ?, ?) RETURNING id
+INSERT INTO instance
+    (path, size, sha256, collided, stored_at, stored_uid, received_sha256, sop_instance_uid)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
 """
 UPDATE_INSTANCE = """
-UPDATE instance SET path = ?, size = ?, sha256 = ?, collided = ?, stored_at = ?
+UPDATE instance SET path = ?, size = ?, sha256 = ?, collided = ?, stored_at = ?,
+    stored_uid = ?, received_sha256 = ?
 WHERE sop_instance_uid = ?
 """
 ADD_TO_TOTAL = """
@@ -190,7 +192,16 @@ def _instance(db: sqlite3.Connection, one: Stored, now: datetime) -> int:
     if found and one.duplicate:
         return int(found[0])
     digest = bytes.fromhex(one.sha256)
-    values = (one.path, one.size, digest, one.collided, now.isoformat(), uid)
+    values = (
+        one.path,
+        one.size,
+        digest,
+        one.collided,
+        now.isoformat(),
+        one.stored_uid or None,
+        bytes.fromhex(one.received_sha256) or None,
+        uid,
+    )
     if found:  # it was moved away and has come again
         db.execute(UPDATE_INSTANCE, values)
         db.execute(ADD_TO_TOTAL, (0, one.size - found[1], one.collided - found[2]))

@@ -211,7 +211,7 @@ class FakeInstances:
             uid = one.arrival.identifiers.sop_instance_uid
             self.journal.append(f"record {one.arrival.file.name}")
             if isinstance(one, Stored):
-                self._known[uid] = Known(one.path, one.sha256)
+                self._known[uid] = Known(one.path, one.sha256, one.received_sha256)
 
 
 class FakeAttempts:

@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
-DOCUMENTS = (README, CONFIGURATION, CONTRIBUTING, ROOT / "CHANGELOG.md")
+ANONYMIZATION = ROOT / "docs" / "anonymization.md"
+DOCUMENTS = (README, CONFIGURATION, ANONYMIZATION, CONTRIBUTING, ROOT / "CHANGELOG.md")
 
 _BLOCK = re.compile(
     r"(?:^<!-- (?P<marker>[^\n]*?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$",

@@ -22,6 +22,7 @@ from pydicombatch.core.model import Outcome
 from pydicombatch.plan.rules import LEVELS
 from pydicombatch.runner.summary import SOME_FAILED, WINDOW_ENDED
 from tests.support.markdown import (
+    ANONYMIZATION,
     CONFIGURATION,
     CONTRIBUTING,
     DOCUMENTS,
@@ -131,8 +132,14 @@ def test_every_command_line_in_the_documents_is_one() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_is_documented(name: str) -> None:
-    documented = set(re.findall(r"--[a-z-]+", " ".join(inline_code(README))))
+    inline = [*inline_code(README), *inline_code(ANONYMIZATION)]
+    documented = set(re.findall(r"--[a-z-]+", " ".join(inline)))
     assert options(name) - documented == set()
+
+
+def test_the_table_of_options_of_anonymize_has_them_all_and_no_other() -> None:
+    rows = table(section(ANONYMIZATION, "Files and folders, without an archive"), "option")
+    assert {row[0].strip("`").split()[0] for row in rows} == options("anonymize")
 
 
 def test_every_option_of_a_table_belongs_to_its_command() -> None:

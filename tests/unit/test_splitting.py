@@ -16,7 +16,8 @@ DAYS = st.dates(date(1890, 1, 1), date(2030, 1, 1))
 
 def leaves(span: Span, smallest: int = 0) -> list[Span]:
     """Cut until nothing can be cut, or so many times."""
-    waiting, done = [span], []
+    waiting: list[Span] = [span]
+    done: list[Span] = []
     while waiting:
         one = waiting.pop()
         cut = halves(one, TODAY) if len(waiting) + len(done) < (smallest or 10**6) else ()
