@@ -7,6 +7,7 @@ import click
 
 from pydicombatch.app import Extraction
 from pydicombatch.cli.display import BANNER, Display
+from pydicombatch.cli.say import say
 from pydicombatch.cli.signals import handled
 from pydicombatch.cli.table import anonymization, closing
 from pydicombatch.ledger.states import Selection
@@ -44,12 +45,12 @@ def command(
     if only_failed or skip_failed:
         selection = Selection.ONLY_FAILED if only_failed else Selection.SKIP_FAILED
     click.echo(BANNER)
-    click.echo(f"Running extraction defined in: {config}")
+    say(f"Running extraction defined in: {config}")
     extraction = Extraction.from_file(config)
     warnings = extraction.validate()
-    click.echo(anonymization(on=extraction.anonymizes))
+    say(anonymization(on=extraction.anonymizes))
     for warning in warnings:
-        click.echo(f"Warning: {warning}", err=True)
+        say(f"Warning: {warning}", err=True)
     display = Display(extraction.config.request.type, bars=sys.stderr.isatty() and not no_progress)
     with handled(extraction.stop, extraction.halt, display.say) as caught:
         try:
@@ -71,8 +72,8 @@ def command(
 
 def _conclude(extraction: Extraction, summary: Summary) -> None:
     for line in closing(summary, extraction.config.request.type):
-        click.echo(line)
+        say(line)
     for doubt in summary.doubts:
-        click.echo(f"Warning: {doubt}", err=True)
+        say(f"Warning: {doubt}", err=True)
     if summary.error is not None:
-        click.echo(str(summary.error), err=True)
+        say(str(summary.error), err=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from pydicombatch.app import Extraction
+from pydicombatch.cli.say import say
 from pydicombatch.report import lines, status
 from pydicombatch.report.spreadsheet import guarded
 
@@ -35,7 +36,7 @@ def command(config: Path, *, as_json: bool, failed_csv: Path | None, all_csv: Pa
             click.echo(json.dumps(status.as_json(counts, failed), indent=2))
         else:
             for text in status.as_text(counts, status.unfinished(ledger.unfinished())):
-                click.echo(text)
+                say(text)
         columns = extraction.columns
         names = [name for name, _ in columns]
         if failed_csv:

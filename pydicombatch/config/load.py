@@ -13,6 +13,7 @@ from pydicombatch.config.models import Config
 from pydicombatch.config.retired import retire
 from pydicombatch.config.text import LARGEST, dotted, read_text
 from pydicombatch.core.errors import ConfigError, Finding
+from pydicombatch.core.secrets import remember
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Loaded:
     warnings: tuple[Finding, ...] = ()
     file: str = ""
     lines: Mapping[str, int] = field(default_factory=dict)  # dotted key -> line, from 1
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)  # of the environment
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Loaded:
@@ -41,6 +43,8 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
         If anything is wrong; every finding has its line and a remedy.
     """
     loaded = parse(_read(path), str(path), environ)
+    for name, value in loaded.variables.items():
+        remember(name, value)
     missing = tuple(_missing_files(loaded))
     if missing:
         raise ConfigError(*missing)
@@ -65,7 +69,7 @@ def parse(text: str, file: str, environ: Mapping[str, str]) -> Loaded:
     if tree.findings:
         raise ConfigError(*_in_order(tree.findings))
     lines = {dotted(key): line for key, line in tree.lines.items()}
-    return Loaded(config, (*warnings, *doubts(config, tree)), file, lines)
+    return Loaded(config, (*warnings, *doubts(config, tree)), file, lines, tree.variables)
 
 
 def _read(path: Path) -> str:
