@@ -66,7 +66,7 @@ def _open(path: Path) -> sqlite3.Connection:
         if path.with_name(f"{path.name}-wal").exists():
             raise translate(exc) from exc
     try:
-        return _connect(path, "immutable=1")
+        return _connect(path, "mode=ro&immutable=1")
     except sqlite3.Error as exc:
         raise translate(exc) from exc
 
