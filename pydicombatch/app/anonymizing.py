@@ -1,6 +1,7 @@
 """Files and folders through the anonymizer alone, without any archive."""
 
 import os
+import shutil
 import stat
 import tempfile
 import threading
@@ -221,11 +222,25 @@ def _left_out(path: Path) -> str:
 
 
 def _work_directory(output: Path) -> "tempfile.TemporaryDirectory[str]":
-    """Make a place on the same file system for what is not whole yet."""
+    """Make a place on the same file system for what is not whole yet; no killed call's stays."""
     try:
-        return tempfile.TemporaryDirectory(prefix=WORK, dir=output)
+        for left in output.glob(f"{WORK}*"):
+            if not _is_alive(left.name.removeprefix(WORK).partition("-")[0]):
+                shutil.rmtree(left)
+        return tempfile.TemporaryDirectory(prefix=f"{WORK}{os.getpid()}-", dir=output)
     except OSError as exc:
         raise tree.fatal(exc, WHAT) from exc
+
+
+def _is_alive(process: str) -> bool:
+    """Whether another call may be at work; one of another machine cannot be told."""
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, ValueError, OverflowError):
+        return True
+    return int(process) != os.getpid()
 
 
 def processors() -> int:

@@ -22,7 +22,7 @@ from pydicombatch.receive.spool import Spool
 from pydicombatch.runner.accounts import Accounts
 from pydicombatch.runner.answers import Reviewer
 from pydicombatch.runner.breaker import Breaker
-from pydicombatch.runner.engine import Engine, Settings
+from pydicombatch.runner.engine import Engine
 from pydicombatch.runner.events import Doubted, Listening, Started
 from pydicombatch.runner.executors import Surroundings
 from pydicombatch.runner.gate import Gate
@@ -30,13 +30,14 @@ from pydicombatch.runner.intake import Intake
 from pydicombatch.runner.match_limits import MatchLimits
 from pydicombatch.runner.message_ids import MessageIds
 from pydicombatch.runner.pace import Pace
+from pydicombatch.runner.patience import Patience
 from pydicombatch.runner.projector import Projector
 from pydicombatch.runner.quarantine_limit import QuarantineLimit
 from pydicombatch.runner.querying import LIMIT, NARROW, REPEATED, Means
+from pydicombatch.runner.settling import Settings
 from pydicombatch.runner.summary import Summary
 from pydicombatch.runner.tally import RunTally
 from pydicombatch.runner.throttle import RequestRate
-from pydicombatch.runner.turnstile import Turnstile
 from pydicombatch.runner.work import Work
 
 log = EventLog(__name__)
@@ -166,14 +167,7 @@ class Run:
             patience=retry.outage,
             ends_with_window=task.ends_with_window,
         )
-        passage = Turnstile(
-            gate,
-            clock,
-            self._stop,
-            config.request.throttle_time,
-            retry.wait,
-            retry.longest_wait,
-        )
+        patience = Patience(clock, self._stop, retry.wait, retry.longest_wait)
         limits = MatchLimits(
             config.pacs.max_matches,
             task.ledger.known_limits(),
@@ -189,7 +183,8 @@ class Run:
             MessageIds(task.ledger.last_message_id()),
             self._receiver,
             config.request.destination or config.local.aet,
-            Means(self._reviewer, limits, passage, retry.attempts),
+            Means(self._reviewer, limits, patience.pause, retry.attempts),
+            verify_instances=config.verify == "instances",
         )
         settings = Settings(
             threads=min(config.request.threads, max(1, task.requests)),
@@ -202,7 +197,7 @@ class Run:
         )
         return Engine(
             around,
-            Work(fetch, clock, task.limit),
+            Work(fetch, clock, task.limit, retry.longest_wait),
             gate,
             Pace(windows, task.requests, clock.now()),
             settings,

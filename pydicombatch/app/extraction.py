@@ -11,10 +11,11 @@ from pydicombatch.app.composition import Run, Task
 from pydicombatch.app.parts import connect, stores_here
 from pydicombatch.app.sampling import Sample, sample
 from pydicombatch.app.state import mark, with_state_of_its_own
+from pydicombatch.app.validation import doubts
 from pydicombatch.config.digest import digests, refuse_changes
 from pydicombatch.config.load import load
 from pydicombatch.config.models import STATE, Config
-from pydicombatch.config.places import misplaced
+from pydicombatch.config.source import Source
 from pydicombatch.core.clock import Clock, SystemClock
 from pydicombatch.core.errors import ConfigError
 from pydicombatch.core.errors import Finding as Warned
@@ -24,7 +25,6 @@ from pydicombatch.ledger.ledger import Ledger
 from pydicombatch.ledger.lock import StateLock
 from pydicombatch.ledger.reading import LedgerReader
 from pydicombatch.ledger.states import Selection
-from pydicombatch.plan.checks import check as check_plan
 from pydicombatch.plan.requests import Plan
 from pydicombatch.report.run_log import RunLog
 from pydicombatch.runner import preflight
@@ -51,6 +51,8 @@ class Extraction:
         What is odd about it, but allowed.
     inputs
         Files that must not be written over: the configuration itself.
+    source
+        The file as it was written, to show its lines in findings.
 
     Examples
     --------
@@ -60,11 +62,16 @@ class Extraction:
     """
 
     def __init__(
-        self, config: Config, warnings: tuple[Warned, ...] = (), inputs: tuple[Path, ...] = ()
+        self,
+        config: Config,
+        warnings: tuple[Warned, ...] = (),
+        inputs: tuple[Path, ...] = (),
+        source: Source | None = None,
     ) -> None:
         self.config = with_state_of_its_own(config)
         self.plan = Plan(self.config)
         self._inputs = inputs
+        self._source = source or Source()
         self.warnings = warnings
         self._clock: Clock = SystemClock()
         self._stop = threading.Event()
@@ -83,7 +90,7 @@ class Extraction:
             With everything that is wrong in it.
         """
         loaded = load(Path(path), environ)
-        return cls(loaded.config, loaded.warnings, (Path(path),))
+        return cls(loaded.config, loaded.warnings, (Path(path),), loaded.source)
 
     def validate(self) -> tuple[Warned, ...]:
         """Check the configuration with its batch file; return all warnings.
@@ -93,16 +100,13 @@ class Extraction:
         ConfigError
             With everything that is wrong; nothing has been sent then.
         """
-        wrong = misplaced(self.config, self._inputs)
-        if wrong:
-            raise ConfigError(*wrong)
         if self._all_warnings is None:
-            doubts = anonymization.check(self.config)
             ledger = self.config.state_directory / "ledger.sqlite"
             self._checked = unchanged.digest(self.config)
             known = unchanged.remembered(ledger, self._checked)
-            self._batch_warnings = check_plan(self.plan) if known is None else known
-            self._all_warnings = (*self.warnings, *doubts, *self._batch_warnings)
+            found, batch = doubts(self.plan, self._inputs, self._source, known)
+            self._batch_warnings = batch
+            self._all_warnings = (*self.warnings, *found, *batch)
         return self._all_warnings
 
     def run(

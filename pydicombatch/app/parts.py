@@ -39,6 +39,7 @@ def receiver_settings(config: Config, spool: Path, run: int) -> Settings:
         megabytes_per_second=config.request.limits.megabytes_per_second or 0.0,
         tls=_tls_files(local.tls),
         limits=Limits(
+            dead_seconds=config.pacs.timeouts.dead,
             connections=2 * local.max_associations,
             connections_per_address=local.max_associations,
         ),
@@ -83,10 +84,11 @@ def connect(config: Config, last_arrival: Callable[[], float] = never) -> Archiv
         pacs.aet,
         config.local.calling_title,
         pacs.charset or "ISO_IR 192",
-        Timeouts(waits.connect, waits.association, waits.response),
+        Timeouts(waits.connect, waits.association, waits.response, waits.total, waits.dead),
         _tls(pacs.tls),
     )
-    return DimseArchive(peer, config.request.model, config.request.type, last_arrival)
+    also = (RequestType.FIND,) if stores_here(config) else ()  # to verify what was retrieved
+    return DimseArchive(peer, config.request.model, config.request.type, last_arrival, also)
 
 
 def _tls(section: PacsTls | None) -> Tls | None:

@@ -1,6 +1,7 @@
 """What takes an arrival to its final path, anonymized or as it came."""
 
-from contextlib import ExitStack
+import os
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from pydicombatch.app.anonymization import anonymizes, key_of_run, recipe
@@ -71,6 +72,23 @@ def _emptied(directory: Path) -> Path:
 def _work_directory(output: Path, state: Path) -> Path:
     """Choose where files lie that are not whole yet: on the file system of the output."""
     output.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if output.stat().st_dev == state.stat().st_dev:
+    if mount_of(output) == mount_of(state):
         return state / "work"
     return output / ".pydicombatch-work"
+
+
+def mount_of(directory: Path, proc: Path = Path("/proc/self/fdinfo")) -> tuple[int, str]:
+    """Return the file system and the mount that a directory lies on.
+
+    No file can be renamed from one mount to another, even of the same file system: a container has
+    a mount for each directory that it is given. Without /proc the mount is "".
+    """
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        device = os.fstat(handle).st_dev
+        with suppress(OSError):
+            lines = (proc / str(handle)).read_text(encoding="ascii").splitlines()
+            return device, next((one for one in lines if one.startswith("mnt_id:")), "")
+        return device, ""
+    finally:
+        os.close(handle)

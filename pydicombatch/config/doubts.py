@@ -68,4 +68,5 @@ def _plain(path: Path) -> Path:
 
 
 def _finding(tree: Tree, key: str, predicate: str, remedy: str) -> Finding:
-    return Finding(f"{key} {predicate}", remedy, tree.file, tree.line(key.split(".")))
+    path = tuple(key.split("."))
+    return tree.source.finding(path, f"{key} {predicate}", remedy, at_key=True)

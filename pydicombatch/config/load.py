@@ -7,11 +7,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pydicombatch.config.doubts import doubts
+from pydicombatch.config.excerpt import Spot
 from pydicombatch.config.findings import findings
 from pydicombatch.config.keys import take_key
 from pydicombatch.config.models import Config
 from pydicombatch.config.retired import retire
-from pydicombatch.config.text import LARGEST, dotted, read_text
+from pydicombatch.config.source import Source, dotted
+from pydicombatch.config.text import LARGEST, read_text
 from pydicombatch.core.errors import ConfigError, Finding
 from pydicombatch.core.secrets import remember
 
@@ -22,9 +24,18 @@ class Loaded:
 
     config: Config
     warnings: tuple[Finding, ...] = ()
-    file: str = ""
-    lines: Mapping[str, int] = field(default_factory=dict)  # dotted key -> line, from 1
+    source: Source = field(default_factory=Source)
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)  # of the environment
+
+    @property
+    def file(self) -> str:
+        """The file it was read from, "" for none."""
+        return self.source.file
+
+    @property
+    def lines(self) -> Mapping[str, int]:
+        """The line of each dotted key, from 1."""
+        return {dotted(path): spot.line for path, spot in self.source.keys.items()}
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Loaded:
@@ -42,12 +53,24 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     ConfigError
         If anything is wrong; every finding has its line and a remedy.
     """
-    loaded = parse(_read(path), str(path), environ)
-    for name, value in loaded.variables.items():
-        remember(name, value)
+    loaded = read(path, environ)
     missing = tuple(_missing_files(loaded))
     if missing:
         raise ConfigError(*missing)
+    return loaded
+
+
+def read(path: Path, environ: Mapping[str, str]) -> Loaded:
+    """Read a configuration file; none of the files that it names needs to be there.
+
+    Raises
+    ------
+    ConfigError
+        If anything is wrong; every finding has its line and a remedy.
+    """
+    loaded = parse(content(path), str(path), environ)
+    for name, value in loaded.variables.items():
+        remember(name, value)
     return loaded
 
 
@@ -68,21 +91,27 @@ def parse(text: str, file: str, environ: Mapping[str, str]) -> Loaded:
         raise ConfigError(*_in_order([*tree.findings, *findings(exc, tree)])) from None
     if tree.findings:
         raise ConfigError(*_in_order(tree.findings))
-    lines = {dotted(key): line for key, line in tree.lines.items()}
-    return Loaded(config, (*warnings, *doubts(config, tree)), file, lines, tree.variables)
+    return Loaded(config, (*warnings, *doubts(config, tree)), tree.source, tree.variables)
 
 
-def _read(path: Path) -> str:
+def content(path: Path) -> str:
+    """Return the text of a configuration file.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read or is not UTF-8.
+    """
     file = str(path)
     try:
         with path.open("rb") as stream:
             raw = stream.read(4 * LARGEST)
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
-        line = exc.object.count(b"\n", 0, exc.start) + 1
-        raise ConfigError.of(
-            "The configuration is not UTF-8 text", "Save it as UTF-8", file, line
-        ) from None
+        spot = Spot(exc.object.count(b"\n", 0, exc.start) + 1)
+        source = Source(file, tuple(raw.decode("utf-8", "replace").split("\n")))
+        finding = source.at(spot, "The configuration is not UTF-8 text", "Save it as UTF-8")
+        raise ConfigError(finding) from None
     except FileNotFoundError as exc:
         raise ConfigError.of(
             "The configuration file does not exist", "Check its name and folder", file
@@ -109,11 +138,10 @@ def _missing_files(loaded: Loaded) -> list[Finding]:
         if tls is not None:
             named |= {f"{side}.tls.{key}": getattr(tls, key) for key in ("ca", "cert", "key")}
     return [
-        Finding(
+        loaded.source.finding(
+            tuple(key.split(".")),
             f"{key} names a file that does not exist: {path}",
             "Correct the path; it is relative to the folder in which you start the program",
-            loaded.file,
-            loaded.lines.get(key, 0),
         )
         for key, path in named.items()
         if path is not None and not path.is_file()

@@ -11,6 +11,7 @@ from pydicombatch.config.schedule import Schedule
 from pydicombatch.config.section import Section
 from pydicombatch.config.types import (
     AeTitle,
+    Duration,
     Element,
     FilePath,
     Kind,
@@ -91,13 +92,13 @@ class Retry(Section):
     """What happens after a failure that may pass."""
 
     attempts: Annotated[int, Field(ge=1, le=100), Kind("number")] = Field(
-        default=3, description="how often a request is sent in one run"
+        default=3, description="how often a request is sent until it counts as failed"
     )
-    wait: Seconds = Field(
+    wait: Duration = Field(
         default=10.0, description="pause before the second attempt; it doubles each time"
     )
-    longest_wait: Seconds = Field(default=300.0, description="the longest such pause")
-    outage: Seconds = Field(
+    longest_wait: Duration = Field(default=300.0, description="the longest such pause")
+    outage: Duration = Field(
         default=3600.0,
         description="how long an archive that was reached may be down before the run ends",
     )
@@ -163,6 +164,11 @@ class State(Section):
 class Config(Section):
     """The whole file."""
 
+    verify: Annotated[Literal["counts", "instances"], BeforeValidator(lowered)] = Field(
+        default="counts",
+        description="what proves that a C-MOVE is complete: `counts` of the archive, its list of "
+        "instances where they disagree; `instances`: its list always",
+    )
     project: Annotated[str, TEXT] = Field(default="", description="a name for this extraction")
     pacs: Pacs = Field(description="the archive")
     local: Local = Field(description="our own application entity")

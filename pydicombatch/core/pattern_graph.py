@@ -17,7 +17,8 @@ from pydicombatch.core.character_sets import ANYTHING, Ranges, overlap, ranges_o
 # The parser of the standard library: its tree is what the matcher carries out
 _PARSER: Any = vars(re)["_parser"]
 
-MOST = 400  # positions; the pairs are their square
+MOST = 3_000  # positions
+MOST_PAIRS = 100_000  # of positions that one text leads to
 COPIES = 16  # of a repetition with a fixed count
 ENDLESS = 2**31
 _INLINE_CASE = re.compile(r"\(\?[a-zA-Z]*i")
@@ -86,7 +87,7 @@ class Graph:
                 for other in self.follows[pair[1]]
                 if one == other or overlap(self.sets[one], self.sets[other])
             }
-            if len(found) > MOST * MOST:
+            if len(found) > MOST_PAIRS:
                 raise TooComplexError
             waiting.extend(found[pair])
         return found

@@ -14,7 +14,7 @@ from math import comb
 
 from pydicombatch.core.pattern_graph import Graph, TooComplexError, graph_of
 
-LONGEST = 1000  # characters of an expression
+LONGEST = 20_000  # characters of an expression
 STEPS = 20_000_000
 LONGEST_TEXT = 10_240  # characters; LT, the longest text that people search, has no more
 SHORTEST_TEXT = 64  # characters; LO has 64, so an expression must be able to read as many

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydicombatch.core.attribution import Expectation
 from pydicombatch.core.model import Identifiers, Known, Match, Quarantined, Request, Stored
 from pydicombatch.core.records import Result
-from pydicombatch.ledger import match_limits, writes
+from pydicombatch.ledger import match_limits, verdicts, writes
 from pydicombatch.ledger.database import Database
 from pydicombatch.ledger.queries import Queries
 from pydicombatch.ledger.states import Selection
@@ -80,8 +80,21 @@ class Ledger(Queries):
 
     def interrupt(self, attempt: int, now: datetime, reason: str) -> None:
         """Record that an attempt came to nothing; its request stays pending."""
-        sql = "UPDATE attempt SET ended = ?, reason = ? WHERE id = ?"
-        self._database.run(lambda db: db.execute(sql, (now.isoformat(), reason, attempt)))
+        values = (now.isoformat(), reason, attempt)
+        self._database.run(lambda db: db.execute(verdicts.INTERRUPT, values))
+
+    def postpone(
+        self, request: int, attempt: int, tries: int, due: datetime, reason: str, now: datetime
+    ) -> None:
+        """Record that an attempt has failed, the n-th in a row, and when the next may leave."""
+        self._database.run(
+            lambda db: verdicts.postpone(db, request, attempt, tries, due, reason, now)
+        )
+
+    def resent(self, attempt: int, message_id: int) -> None:
+        """Record that an attempt goes on with another C-MOVE."""
+        sql = "UPDATE attempt SET message_id = ? WHERE id = ?"
+        self._database.run(lambda db: db.execute(sql, (message_id, attempt)))
 
     def stage(self, request: int, attempt: int, first: int, matches: Sequence[Match]) -> None:
         """Put matches of a query that still runs aside, numbered from `first`."""
@@ -89,7 +102,7 @@ class Ledger(Queries):
 
     def finish(self, request: int, attempt: int, result: Result, now: datetime) -> None:
         """Record the outcome of a request; the matches staged by this attempt are its own."""
-        self._database.run(lambda db: writes.finish(db, request, attempt, result, now))
+        self._database.run(lambda db: verdicts.finish(db, request, attempt, result, now))
 
     def found_limits(self, limits: dict[str, int], reason: str, remedy: str) -> int:
         """Remember limits on matches; return how many queries are truncated after all."""

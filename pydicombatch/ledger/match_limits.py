@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections.abc import Callable
 
-from pydicombatch.ledger.writes import STALE
+from pydicombatch.ledger.verdicts import STALE
 
 KNOWN = "match_limits"
 TRUNCATE = """

@@ -94,8 +94,7 @@ class AnonymizingProcessor:
         scratch = None
         if self.decompress and not is_plain(arrival.transfer_syntax_uid):
             scratch = self.identified / unfinished.name
-        source = self.spool.path(arrival.file)
-        return Job(source, unfinished, scratch, self.layout.paths, recognise=True)
+        return Job(self.spool.path(arrival.file), unfinished, scratch, self.layout.paths)
 
     def _set_aside(self, arrival: Arrival, reason: str) -> Quarantined:
         name = self.quarantine.put(self.spool.path(arrival.file), arrival.file.name)

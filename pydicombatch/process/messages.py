@@ -5,7 +5,7 @@ import pickle
 import select
 import struct
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +26,22 @@ class Job:
     source: Path
     target: Path  # not there yet; appears whole or not at all
     scratch: Path | None = None  # decompress into this file first; it lies among identified data
-    paths: tuple[str, ...] = ()  # elements whose anonymized values are wanted
-    recognise: bool = False  # whether the digest of the source is wanted
+    paths: tuple[str, ...] | None = None  # elements whose anonymized values are wanted;
+    # None: it is not placed by its values, nothing of it is wanted, and it may name no instance
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """An anonymized file, durable; all that is said of it is anonymized, too."""
+    """An anonymized file, durable; all that is said of it is anonymized, too.
 
-    identifiers: Identifiers
-    values: dict[str, str]
-    size: int  # bytes
-    sha256: str  # hex
-    source_sha256: str = ""  # hex; "": it was not asked for
+    Without `Job.paths` nothing is said but why it was kept compressed.
+    """
+
+    identifiers: Identifiers = field(default_factory=lambda: Identifiers("", ""))
+    values: dict[str, str] = field(default_factory=dict)
+    size: int = 0  # bytes
+    sha256: str = ""  # hex
+    source_sha256: str = ""  # hex
     kept: str = ""  # why it is as compressed as before, although it was to be decompressed
 
 

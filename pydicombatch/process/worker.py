@@ -67,13 +67,14 @@ def _anonymize(job: Job, anonymizer: Anonymizer) -> Refused | str:
 
 
 def _described(job: Job, *, kept: str) -> Made:
-    identifiers = identified(job.target)
-    found = values(job.target, identifiers, job.paths)
     with job.target.open("rb") as file:
         os.fsync(file.fileno())
         size = os.fstat(file.fileno()).st_size
-    source = sha256(job.source) if job.recognise else ""
-    return Made(identifiers, found, size, sha256(job.target), source, kept)
+    if job.paths is None:
+        return Made(kept=kept)
+    identifiers = identified(job.target)
+    found = values(job.target, identifiers, job.paths)
+    return Made(identifiers, found, size, sha256(job.target), sha256(job.source), kept)
 
 
 def serve(incoming: int, outgoing: int) -> None:

@@ -3,7 +3,7 @@
 import csv
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -14,6 +14,7 @@ from pydicombatch.core.model import Outcome
 from pydicombatch.core.records import Counts, Entry
 from pydicombatch.report.explanations import PENDING, explain
 
+EVIDENCE = ("counters", "related", "instances")  # what verdicts rest on
 SHOWN = 50  # unfinished lines listed on a terminal
 
 
@@ -29,6 +30,8 @@ class Unfinished:
     meaning: str  # in a researcher's words
     reason: str  # in those of the archive or the network
     remedy: str
+    evidence: str  # what the verdict rests on: counters, related, instances; "": nothing
+    missing: int  # instances that the archive lists and has not sent
 
 
 def unfinished(lines: Iterable[tuple[int, Entry]]) -> Iterator[Unfinished]:
@@ -45,15 +48,20 @@ def unfinished(lines: Iterable[tuple[int, Entry]]) -> Iterator[Unfinished]:
                 explained.meaning,
                 entry.reason,
                 explained.remedy,
+                entry.evidence,
+                entry.missing,
             )
 
 
-def as_json(counts: Counts, failed: Iterable[Unfinished]) -> dict[str, Any]:
-    """Make the object that `status --json` prints."""
+def as_json(
+    counts: Counts, failed: Iterable[Unfinished], evidence: Mapping[str, int]
+) -> dict[str, Any]:
+    """Make the object that `status --json` prints; `evidence` counts the lines by it."""
     outcomes = {name: counts.of(name) for name in ("pending", *(str(o) for o in Outcome))}
     return {
         "lines": counts.lines,
         "outcomes": outcomes,
+        "evidence": {name: evidence.get(name, 0) for name in EVIDENCE},
         "matches": counts.matches,
         "instances": counts.instances,
         "bytes": counts.bytes,

@@ -88,7 +88,7 @@ class Intake:
 
     def announce(self, arrival: Arrival) -> None:
         """Take an arrival on; blocks while the workers are behind, so that the peer waits."""
-        self._accounts.arrived(arrival.requests)
+        self._accounts.arrived(arrival.requests, arrival.identifiers.sop_instance_uid)
         self._arrivals.put(arrival)
 
     def close(self) -> None:
@@ -151,12 +151,12 @@ class Intake:
 
     def _tell(self, stored: Sequence[Stored], quarantined: Sequence[Quarantined]) -> None:
         for one in stored:
-            self._accounts.stored(one.arrival.requests)
+            self._accounts.stored(one.arrival.requests, _uid(one))
             if not one.duplicate:
                 self._on_event(InstanceStored(one.size, one.kept))
         for each in quarantined:
             log.warning("instance.quarantined", reason=each.reason)
-            self._accounts.quarantined(each.arrival.requests)
+            self._accounts.quarantined(each.arrival.requests, _uid(each))
 
     def _fail(self, exc: Exception) -> None:
         with self._breaking:
@@ -187,6 +187,10 @@ class Intake:
         with self._free:
             self._line.pop(arrival.file, None)
             self._free.notify_all()
+
+
+def _uid(one: Stored | Quarantined) -> str:
+    return one.arrival.identifiers.sop_instance_uid
 
 
 def _drain(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from tests.support.extraction import Ended, command
+from tests.support.extraction import ROOT, Ended, command
 from tests.support.instances import SECONDARY_CAPTURE, Spec, dataset, file, specs, to_bytes
 from tests.support.written import everything_written
 
@@ -240,3 +240,34 @@ def test_ctrl_c_ends_it_with_whole_files_alone_and_no_process_left(tmp_path: Pat
     left = list((tmp_path / "out").rglob("*"))
     assert 0 < len(left) < 400
     assert all(dcmread(path).PatientIdentityRemoved == "YES" for path in left)
+
+
+def test_a_killed_call_leaves_whole_files_alone_and_the_next_one_removes_its_rest(
+    tmp_path: Path, images: Path
+) -> None:
+    out = tmp_path / "out"
+    for number in range(60):
+        ds = dataset(Spec(instance=number + 10, rows=512, columns=512))
+        ds.PatientName = CANARY
+        (images / f"{number}.dcm").write_bytes(to_bytes(ds))
+    call = ["anonymize", "in", "--output", "out", "--profile", "basic"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pydicombatch", *call],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while process.poll() is None and not list(out.glob("*.dcm")):
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    done = [path for path in out.rglob("*.dcm") if path.parent == out]
+    assert all(dcmread(path).PatientIdentityRemoved == "YES" for path in done)
+    assert all(
+        CANARY.encode() not in path.read_bytes() for path in out.rglob("*") if path.is_file()
+    )
+    assert len(list(out.glob(".pydicombatch-work-*"))) == 1
+    assert anonymize(tmp_path, *call[1:]).code == 0
+    assert list(out.glob(".pydicombatch-work-*")) == []
+    assert len(list(out.rglob("*.dcm"))) == 66

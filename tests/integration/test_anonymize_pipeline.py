@@ -7,17 +7,30 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from pydicom import dcmread
 
 from tests.conftest import OrthancFactory
-from tests.support.canaries import SPECS, files, identified_outside, loaded, move_job, state
-from tests.support.extraction import AET, Ended, Job
+from tests.support.canaries import (
+    SECRETS,
+    SPECS,
+    files,
+    identified_outside,
+    loaded,
+    move_job,
+    original,
+    state,
+)
+from tests.support.extraction import AET, ROOT, Ended, Job, command
+from tests.support.instances import Spec, dataset, encoded
 from tests.support.orthanc import OrthancServer
 from tests.support.ports import free_port
+from tests.support.written import write_csv
 
 CONFIG = Path(__file__).parents[2] / "config"
 SAMPLE = {
@@ -26,6 +39,7 @@ SAMPLE = {
 }
 BASIC = {"profile": "basic"}
 LOCAL = free_port()
+ULTRASOUND = "1.2.840.10008.5.1.4.1.1.6.1"
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +88,101 @@ def test_only_anonymized_instances_reach_the_output(
     assert list((state(job) / "decompressed").iterdir()) == []
     assert {row["Outcome"] for row in job.results()} == {"complete"}
     assert [row["Stored"] for row in job.results()] == ["8"] * 3
+    assert job.command("verify").code == 0
+
+
+def test_nothing_identified_lies_outside_the_state_directory_in_any_file(job: Job) -> None:
+    temporary = job.folder / "tmp"
+    temporary.mkdir()
+    job.change("output", decompress=True)
+    job.change("anonymization", enabled=True, **BASIC)
+    environ = {"TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)}
+    done = command("run", str(job.config), cwd=job.folder, environ=environ)
+    assert done.code == 0, done.text
+    printed = done.text
+    for name in ("status", "verify", "purge"):
+        again = command(name, str(job.config), cwd=job.folder, environ=environ)
+        assert again.code == 0, again.text
+        printed += again.text
+    assert identified_outside(job, printed) == []
+    by_nature = {job.batch, job.results_file.resolve()}  # they name the rows
+    seen = 0
+    for path in job.folder.rglob("*"):
+        if path.is_file() and path not in by_nature and not path.is_relative_to(state(job)):
+            seen += 1
+            content = path.read_bytes()
+            assert not any(secret.encode() in content for secret in SECRETS), path
+            assert not any(secret in str(path) for secret in SECRETS)
+    assert seen == len(SPECS) + 1  # the images and the configuration
+    log = (state(job) / "run.log").read_text()
+    assert not any(secret in log for secret in SECRETS)
+    assert list(temporary.iterdir()) == []
+
+
+def ultrasound(orthanc: OrthancServer, job: Job) -> Spec:
+    """Ask for two images of a modality that usually has text burned in; one is compressed."""
+    spec = Spec(patient=9, modality="US", sop_class=ULTRASOUND)
+    for number, encoding in ((1, "explicit"), (2, "jpeg-lossless")):
+        orthanc.load([encoded(original(replace(spec, instance=number)), encoding)])
+    write_csv(job.batch, [["StudyInstanceUID"], [spec.study_uid]])
+    return spec
+
+
+def test_images_that_usually_show_text_are_quarantined_unless_it_is_allowed(
+    orthanc: OrthancServer, job: Job
+) -> None:
+    ultrasound(orthanc, job)
+    done = anonymizing(job, **BASIC)
+    assert done.code == 1, done.text
+    assert files(job) == []
+    with closing(sqlite3.connect(state(job) / "ledger.sqlite")) as db:
+        reasons = db.execute("SELECT DISTINCT reason FROM quarantine").fetchall()
+    assert reasons == [("Images of this SOP class usually have text burned in",)]
+    assert identified_outside(job, done.text) == []
+    job.change("anonymization", pixel_risk="allow")
+    assert job.run("--accept-changes").code == 0
+    assert len(files(job)) == 2
+
+
+def test_a_pixel_script_blanks_its_regions_before_anything_is_stored(
+    orthanc: OrthancServer, job: Job
+) -> None:
+    spec = ultrasound(orthanc, job)
+    rules = job.folder / "pixels.txt"
+    rules.write_text('{ Modality.equals("US") }\n(0, 0, 7, 3)\n')
+    done = anonymizing(job, **BASIC, pixel_script=str(rules))
+    assert done.code == 0, done.text
+    assert identified_outside(job, done.text) == []
+    before = dataset(spec).pixel_array
+    stored = [dcmread(path) for path in files(job)]
+    assert len(stored) == 2
+    for ds in stored:
+        assert ds.BurnedInAnnotation == "NO"
+        assert ds.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.1"
+        assert not ds.pixel_array[:4, :8].any()
+    (first,) = [ds for ds in stored if ds.InstanceNumber == 1]
+    outside = np.ones(before.shape, dtype=bool)
+    outside[:4, :8] = False
+    assert before[:4, :8].any()
+    assert (first.pixel_array[outside] == before[outside]).all()
+
+
+def test_an_instance_that_comes_twice_is_stored_once_although_the_script_writes_the_time(
+    job: Job,
+) -> None:
+    script = job.folder / "clock.script"
+    text = Path(SAMPLE["script"]).read_text()
+    script.write_text(text.replace("Sample script of", "@date(.) @time(.)"))
+    rows = [["QueryRetrieveLevel", "StudyInstanceUID", "SeriesInstanceUID"]]
+    for one in sorted({(spec.study_uid, spec.series_uid) for spec in SPECS}):
+        rows += [["SERIES", *one]]
+    rows += [["STUDY", study, ""] for study in sorted({spec.study_uid for spec in SPECS})]
+    write_csv(job.batch, rows)
+    done = anonymizing(job, script=str(script), lookup_table=SAMPLE["lookup_table"])
+    assert done.code == 0, done.text
+    assert len(files(job)) == len(SPECS)
+    assert list((state(job) / "quarantine").iterdir()) == []
+    assert {row["Outcome"] for row in job.results()} == {"complete"}
     assert job.command("verify").code == 0
 
 

@@ -67,7 +67,7 @@ def test_an_archive_with_a_limit_gives_all_it_has_in_parts(
 ) -> None:
     """F12: more studies than the limit, each once in the CSV; the guest keeps to its pauses."""
     studies = [study(number) for number in range(limit * 2 + 7)]
-    with FakeArchive(Script(respond=capped(studies, limit, status))) as archive:
+    with FakeArchive(Script(capped(studies, limit, status))) as archive:
         elements = ["QueryRetrieveLevel=STUDY", "StudyDate=2024-01-01-2024-12-31"]
         one = job(tmp_path, archive, [*elements, "StudyInstanceUID"])
         one.change("pacs", max_matches=limit)
@@ -87,7 +87,7 @@ def test_a_limit_that_shows_by_repetition_takes_back_what_was_believed(tmp_path:
     answers: Callable[[Asked], list[Step]] = lambda asked: [  # noqa: E731
         *(Pending(match=one) for one in _of(studies[:100], asked)), Final()
     ]  # fmt: skip
-    with FakeArchive(Script(respond=answers)) as archive:
+    with FakeArchive(Script(answers)) as archive:
         one = job(tmp_path, archive, ["QueryRetrieveLevel=STUDY", "StudyInstanceUID"], rows=rows)
         ended = one.run()
         assert ended.code == 1, ended.text
@@ -307,7 +307,7 @@ def test_status_answers_while_a_run_holds_the_ledger(tmp_path: Path) -> None:
         return [Pending(match=study(len(archive.asked))), Final()]
 
     rows = [["PatientName"], ["A*"], ["B*"], ["C*"]]
-    with FakeArchive(Script(respond=respond)) as archive:
+    with FakeArchive(Script(respond)) as archive:
         one = job(tmp_path, archive, ["QueryRetrieveLevel=STUDY"], rows=rows)
         with one.start() as running:
             while len(archive.asked) < 2:

@@ -9,6 +9,7 @@ from tests.support.instances import Spec, dataset, encoded, specs
 from tests.support.orthanc import OrthancServer
 
 CANARY = "QZXCANARY"
+SECRETS = (CANARY, "0000010", "19871203", "1.2.826.0.1.3680043.10.1338")  # of all originals
 
 
 def planted(spec: Spec, patient_id: str) -> Dataset:
@@ -34,14 +35,13 @@ def identified_outside(job: Job, printed: str) -> list[str]:
 
     UIDs of the originals count, too. The CSV of results is identified by nature.
     """
-    secrets = [CANARY, "0000010", "19871203", "1.2.826.0.1.3680043.10.1338"]
-    found = [f"printed: {secret}" for secret in secrets if secret in printed]
+    found = [f"printed: {secret}" for secret in SECRETS if secret in printed]
     places = [*job.out.rglob("*"), state(job) / "run.log"]
     for path in places:
-        found += [f"name: {path}" for secret in secrets if secret in path.name]
+        found += [f"name: {path}" for secret in SECRETS if secret in path.name]
         if path.is_file() and not path.name.startswith("results"):
             content = path.read_bytes()
-            found += [f"content: {path}" for secret in secrets if _holds(content, secret)]
+            found += [f"content: {path}" for secret in SECRETS if _holds(content, secret)]
     return found
 
 

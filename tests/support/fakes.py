@@ -22,7 +22,7 @@ from pydicombatch.core.model import (
     Tally,
     Verdict,
 )
-from pydicombatch.core.records import Entry, Pending, Result
+from pydicombatch.core.records import Entry, Holding, Pending, Result
 
 LIMIT = 20.0  # seconds after which a test that hangs fails
 DONE = Answer(0x0000, Verdict.DONE)
@@ -221,6 +221,9 @@ class FakeAttempts:
         self._lock = threading.Lock()
         self.started: list[int] = []
         self.interrupted: list[str] = []
+        self.postponed: list[tuple[int, int, datetime]] = []  # request, tries, due
+        self.message_ids: list[int] = []
+        self.held: dict[int, set[str]] = {}  # request -> SOP Instance UIDs stored for it
         self.finished: dict[int, Result] = {}
         self.staged: list[tuple[int, int]] = []  # first, how many
 
@@ -237,6 +240,21 @@ class FakeAttempts:
     def interrupt(self, attempt: int, now: datetime, reason: str) -> None:
         with self._lock:
             self.interrupted.append(reason)
+
+    def postpone(
+        self, request: int, attempt: int, tries: int, due: datetime, reason: str, now: datetime
+    ) -> None:
+        with self._lock:
+            self.interrupted.append(reason)
+            self.postponed.append((request, tries, due))
+
+    def resent(self, attempt: int, message_id: int) -> None:
+        with self._lock:
+            self.message_ids.append(message_id)
+
+    def holding(self, request: int) -> Holding:
+        with self._lock:
+            return Holding(self.started.count(request), frozenset(self.held.get(request, ())))
 
     def finish(self, request: int, attempt: int, result: Result, now: datetime) -> None:
         with self._lock:

@@ -19,7 +19,19 @@ README = ROOT / "README.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 ANONYMIZATION = ROOT / "docs" / "anonymization.md"
-DOCUMENTS = (README, CONFIGURATION, ANONYMIZATION, CONTRIBUTING, ROOT / "CHANGELOG.md")
+CONCEPTS = ROOT / "docs" / "concepts.md"
+COOKBOOK = ROOT / "docs" / "cookbook.md"
+OPERATION = ROOT / "docs" / "operation.md"
+DOCUMENTS = (
+    README,
+    CONFIGURATION,
+    ANONYMIZATION,
+    CONCEPTS,
+    COOKBOOK,
+    OPERATION,
+    CONTRIBUTING,
+    ROOT / "CHANGELOG.md",
+)
 
 _BLOCK = re.compile(
     r"(?:^<!-- (?P<marker>[^\n]*?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$",

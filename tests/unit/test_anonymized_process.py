@@ -9,10 +9,13 @@ import threading
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import Self
 
 import psutil
 import pytest
 from pydicom import dcmread
+from pydicom.encaps import encapsulate
+from pydicom.uid import MPEG4HP41
 
 from pydicombatch.core.errors import ConfigError, FatalError
 from pydicombatch.core.model import Arrival, Known, Quarantined, Stored
@@ -21,7 +24,7 @@ from pydicombatch.process.anonymized import TWINS, AnonymizingProcessor
 from pydicombatch.process.claims import Claims
 from pydicombatch.process.messages import Job, Made, Refused
 from pydicombatch.process.recipe import Recipe
-from pydicombatch.process.workers import LOST, Workers
+from pydicombatch.process.workers import LOST, PAUSE, STARTS, Workers
 from pydicombatch.receive.spool import Spool
 from pydicombatch.store.commit import Store
 from pydicombatch.store.layout import Layout
@@ -122,6 +125,31 @@ def test_the_same_instance_again_is_a_duplicate(house: House) -> None:
     assert (again.duplicate, again.aside, again.path) == (True, "", first.path)
 
 
+def test_the_same_original_again_is_recognised_although_its_script_writes_the_time(
+    tmp_path: Path,
+) -> None:
+    script = tmp_path / "clock.script"
+    script.write_text(
+        '<script><e en="T" t="00080018" n="SOPInstanceUID">@hashuid(1.2.3,this)</e>'
+        '<e en="T" t="00120063" n="DeidentificationMethod">@always()@date(.)@time(.)</e>'
+        '<r en="T" t="unspecifiedelements">x</r></script>'
+    )
+    with Workers(Recipe(script=script, mode="compatible"), 1) as pool:
+        house = House(tmp_path / "house", pool)
+        first = house.store(identified())
+        assert first.received_sha256 == hashlib.sha256(identified()).hexdigest()
+        path = house.root / "out" / first.path
+        before = path.read_bytes()
+        earlier = Known(first.path, "00" * 32, first.received_sha256)  # as at another second
+        again = house.store(identified(), earlier)
+        assert (again.duplicate, again.aside, again.path) == (True, "", first.path)
+        path.unlink()  # moved away: then it is made again
+        anew = house.store(identified(), earlier)
+        assert (anew.duplicate, anew.path) == (False, first.path)
+        assert path.stat().st_size == len(before)
+    assert list((house.root / "state" / "quarantine").iterdir()) == []
+
+
 def test_other_content_under_a_known_uid_replaces_nothing(house: House) -> None:
     first = house.store(identified())
     before = (house.root / "out" / first.path).read_bytes()
@@ -164,17 +192,34 @@ def test_images_are_decompressed_before_they_are_anonymized(
     assert house.left() == []
 
 
-def test_an_image_that_no_decoder_takes_is_anonymized_as_it_came(
+def test_an_image_that_no_decoder_takes_is_anonymized_as_it_came_and_counted(
+    tmp_path: Path, workers: Workers, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = House(tmp_path, workers, decompress=True)
+    ds = dataset(Spec())
+    ds.PatientName = CANARY
+    ds.file_meta.TransferSyntaxUID = MPEG4HP41
+    ds.PixelData = encapsulate([b"no frame of any video"])
+    ds["PixelData"].is_undefined_length = True
+    stored = house.store(to_bytes(ds))
+    assert stored.kept
+    assert [one.message for one in caplog.records] == [
+        'decompress.kept reason="its transfer syntax is not decoded here"'
+    ]
+    assert house.left() == []
+    content = (house.root / "out" / stored.path).read_bytes()
+    assert b"no frame of any video" in content
+    assert dcmread(BytesIO(content)).file_meta.TransferSyntaxUID == MPEG4HP41
+    for secret in (CANARY, Spec().sop_uid, Spec().patient_id):
+        assert secret.encode() not in content
+
+
+def test_an_image_that_is_decompressed_is_not_counted_as_kept(
     tmp_path: Path, workers: Workers
 ) -> None:
     house = House(tmp_path, workers, decompress=True)
-    raw = bytearray(file(Spec(), "jpeg-lossless"))
-    raw[-60:-20] = bytes(40)
-    done = house.process(bytes(raw))
-    assert house.left() == []
-    if isinstance(done, Stored):
-        content = (house.root / "out" / done.path).read_bytes()
-        assert Spec().sop_uid.encode() not in content
+    assert not house.store(file(Spec(), "jpeg-lossless")).kept
+    assert not house.store(identified(Spec(instance=2))).kept
 
 
 def children() -> set[psutil.Process]:
@@ -192,6 +237,57 @@ def test_a_worker_that_is_killed_is_replaced_and_the_file_tried_once_more(tmp_pa
             (child,) = children() - others
             child.send_signal(signal.SIGKILL)
     assert children() == others
+
+
+class Killer:
+    """Kills so many worker processes as soon as they are there, before they are ready."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._others = children()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._kill)
+        self.killed = 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _kill(self) -> None:
+        seen = set(self._others)
+        while not self._over.wait(0.005) and self.killed < self._most:
+            for child in children() - seen:
+                seen.add(child)
+                child.kill()
+                self.killed += 1
+
+
+def test_a_worker_that_is_killed_while_it_starts_is_started_again(tmp_path: Path) -> None:
+    source = tmp_path / "in.dcm"
+    source.write_bytes(identified())
+    pauses: list[float] = []
+    with Killer(STARTS - 1) as killer, Workers(BASIC, 1, pauses.append) as pool:
+        assert isinstance(pool.carry_out(Job(source, tmp_path / "out.dcm")), Made)
+    assert killer.killed == STARTS - 1
+    assert pauses == [PAUSE] * (STARTS - 1)
+
+
+def test_workers_that_never_start_end_the_run_with_one_sentence(tmp_path: Path) -> None:
+    source = tmp_path / "in.dcm"
+    source.write_bytes(identified())
+    pauses: list[float] = []
+    with (
+        Killer(100) as killer,
+        Workers(BASIC, 1, pauses.append) as pool,
+        pytest.raises(FatalError, match="cannot be started, 4 times in a row"),
+    ):
+        pool.carry_out(Job(source, tmp_path / "out.dcm"))
+    assert (killer.killed, len(pauses)) == (STARTS, STARTS - 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.dcm"]
 
 
 def test_a_file_that_ends_its_worker_twice_is_refused_and_leaves_nothing(tmp_path: Path) -> None:

@@ -25,7 +25,9 @@ from tests.support.markdown import (
     ANONYMIZATION,
     CONFIGURATION,
     CONTRIBUTING,
+    COOKBOOK,
     DOCUMENTS,
+    OPERATION,
     README,
     ROOT,
     Block,
@@ -65,7 +67,11 @@ def complete(block: Block) -> dict[str, Any]:
 
 
 def loaded(block: Block) -> Loaded:
-    return parse(yaml.safe_dump(complete(block)), "example.yml", {"PACS_HOST": "pacs.example.org"})
+    return parse(
+        yaml.safe_dump(complete(block)),
+        "example.yml",
+        {"PACS_HOST": "pacs.example.org", "STUDY": "1.2.3"},
+    )
 
 
 def command_lines() -> Iterator[tuple[str, list[str]]]:
@@ -172,7 +178,7 @@ def test_the_exit_codes_are_those_of_the_program() -> None:
 def test_every_outcome_is_explained() -> None:
     text = section(README, "Outcomes")
     rows = {row[0].strip("`") for row in table(text, "outcome")}
-    reserved = {Outcome.AMBIGUOUS.value, Outcome.TRUNCATED.value}
+    reserved = {Outcome.AMBIGUOUS.value}
     assert rows == {one.value for one in Outcome} - reserved
     assert all(f"`{one}`" in text for one in reserved)
     finals = re.search(r"`(\w+)` and `(\w+)` are final", text)
@@ -254,7 +260,7 @@ def anchors(document: Path) -> set[str]:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda one: one.name)
 def test_every_file_of_the_repository_that_is_named_exists(document: Path) -> None:
-    kept = r"(?:bin|config|docs|tests|pydicombatch)/[\w./-]+|pyproject\.toml|environment\.yaml"
+    kept = r"(?:bin|config|docs|tests|pydicombatch)/[\w./@-]+|pyproject\.toml|environment\.yaml"
     text = " ".join([*inline_code(document), *(one.text for one in blocks(document))])
     for name in re.findall(rf"(?<![\w/.~$-])(?:{kept})", text):
         assert (ROOT / name).exists(), name
@@ -310,3 +316,25 @@ def test_what_is_shown_is_compared_with_what_is_printed(
     shown: list[str], real: list[str], found: str
 ) -> None:
     assert difference(shown, real) == found
+
+
+def test_the_crontab_that_is_shown_is_the_sample() -> None:
+    sample = read(ROOT / "config" / "crontab")
+    shown = [
+        one.text for document in DOCUMENTS for one in blocks(document) if one.kind == "crontab"
+    ]
+    assert len(shown) == 2
+    assert all(one in sample for one in shown)
+
+
+def test_the_cookbook_has_ten_recipes() -> None:
+    titles = re.findall(r"^## (\d+)\. ", read(COOKBOOK), re.MULTILINE)
+    assert titles == [str(number) for number in range(1, 11)]
+    configs = [one for one in blocks(COOKBOOK) if one.language == "yaml"]
+    assert len(configs) == 10
+
+
+def test_the_variables_of_the_container_scripts_are_all_documented() -> None:
+    rows = {row[0].strip("`") for row in table(section(OPERATION, "Containers"), "variable")}
+    scripts = "".join(read(one) for one in (ROOT / "bin").glob("*.sh"))
+    assert rows == set(re.findall(r"\$\{(PYDICOMBATCH_\w+|PIP_CONFIG_FILE)", scripts))

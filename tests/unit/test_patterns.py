@@ -42,8 +42,11 @@ def test_what_is_none_is_an_error_of_ours(expression: str) -> None:
 
 
 def test_an_expression_has_a_longest_length_and_so_have_its_texts() -> None:
-    with pytest.raises(PatternError, match="more than 1000"):
-        bounded("a" * 1001)
+    with pytest.raises(PatternError, match="more than 20000"):
+        bounded("a" * 20_001)
+    with pytest.raises(PatternError, match="too complex"):
+        bounded("a" * 3_001)
+    assert bounded("|".join(f"word{number}" for number in range(300))).longest > 1000
     pattern = bounded(".*a.*")
     assert pattern.search("b" * pattern.longest + "") is None
     with pytest.raises(TooLongError):

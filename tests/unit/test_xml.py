@@ -36,8 +36,9 @@ def test_no_module_parses_xml_without_defusedxml() -> None:
 def test_a_workbook_with_a_dtd_is_refused(tmp_path: Path) -> None:
     """S09: openpyxl parses with defusedxml, too."""
     book = openpyxl.Workbook()
-    book.active.append(["PatientID"])
-    book.active.append(["P1"])
+    sheet = book.create_sheet(index=0)
+    sheet.append(["PatientID"])
+    sheet.append(["P1"])
     book.save(tmp_path / "good.xlsx")
     with (
         zipfile.ZipFile(tmp_path / "good.xlsx") as good,

@@ -1,6 +1,7 @@
 """The port `Archive` over one DICOM association."""
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import cycle
@@ -56,17 +57,24 @@ class DimseArchive:
     last_arrival
         Monotonic seconds of the last instance that was pushed to us, if anybody knows: an archive
         that sends instances but no pending responses is not silent.
+    also
+        What will be asked for now and then: negotiated together with `type_`, but not missed.
     """
 
     def __init__(
-        self, peer: Peer, model: str, type_: RequestType, last_arrival: LastArrival = _never
+        self,
+        peer: Peer,
+        model: str,
+        type_: RequestType,
+        last_arrival: LastArrival = _never,
+        also: Sequence[RequestType] = (),
     ) -> None:
         silence_libraries()
         self._peer = peer
         self._model = model
         self._type = type_
         self._last_arrival = last_arrival
-        verbs = (type_, RequestType.ECHO)
+        verbs = (type_, RequestType.ECHO, *also)
         self._syntaxes = list(dict.fromkeys(abstract_syntax(model, verb) for verb in verbs))
         self._ids = cycle(range(1, 1 << 16))
         self._association: Association | None = None
@@ -175,8 +183,9 @@ class DimseArchive:
         self._running = _Running(association, context, message_id)
         try:
             association.send(context, fields, data)
+            deadline = time.monotonic() + self._peer.timeouts.total
             while True:
-                message = association.receive(self._last_arrival)
+                message = association.receive(self._last_arrival, deadline)
                 if _status(message, operation, self._running) not in PENDING:
                     return message, context
                 on_pending(message, context)

@@ -55,8 +55,15 @@ class Association:
         except OSError as exc:
             raise self._lost() from exc
 
-    def receive(self, last_arrival: LastArrival) -> Message:
+    def receive(self, last_arrival: LastArrival, deadline: float = float("inf")) -> Message:
         """Wait for the next message, as long as something comes: from the archive, or pushed.
+
+        Parameters
+        ----------
+        last_arrival
+            When an instance was pushed to us last, in monotonic seconds.
+        deadline
+            When the request must have ended whatever comes, in monotonic seconds.
 
         Raises
         ------
@@ -65,10 +72,14 @@ class Association:
         """
         spoke = time.monotonic()
         while not self._arrived:
-            patience = self._peer.timeouts.response - (
-                time.monotonic() - max(spoke, last_arrival())
-            )
-            self._listen(patience)
+            now = time.monotonic()
+            if now >= deadline:
+                raise TransientError(
+                    f"The archive did not end the request within {self._peer.timeouts.total:g} s",
+                    "Ask for less at once, or raise pacs.timeouts.total",
+                )
+            patience = self._peer.timeouts.response - (now - max(spoke, last_arrival()))
+            self._listen(min(patience, deadline - now))
         return self._arrived.pop(0)
 
     def release(self) -> None:
