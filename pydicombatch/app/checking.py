@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 
 from pydicombatch.app.parts import connect, stores_here
-from pydicombatch.config.models import Config
+from pydicombatch.config.models import STATE, Config
+from pydicombatch.ledger.reading import LedgerReader
 from pydicombatch.plan.requests import Plan
 from pydicombatch.runner import preflight
 from pydicombatch.runner.preflight import Check
+from pydicombatch.store.verify import Finding, Recorded, compare, unknown
 
 
 def look(config: Config, plan: Plan) -> Iterator[Check]:
@@ -21,3 +23,13 @@ def look(config: Config, plan: Plan) -> Iterator[Check]:
     yield from preflight.archive(
         f"{pacs.aet} at {pacs.hostname}:{pacs.port}", lambda: connect(config)
     )
+
+
+def reread(config: Config, ledger: LedgerReader) -> Iterator[tuple[str, Finding | None]]:
+    """Read every stored file again, and look for others beside them; see `Extraction.verify`."""
+    root = config.output.directory
+    recorded = (Recorded(*row) for row in ledger.instances())
+    for one, finding in compare(root, recorded):
+        yield one.path, finding
+    for path in unknown(root, ledger.holds, [config.state_directory, root / STATE]):
+        yield path, Finding.UNKNOWN

@@ -31,6 +31,7 @@ from pydicombatch.runner.intake import Intake
 from pydicombatch.runner.match_limits import MatchLimits
 from pydicombatch.runner.message_ids import MessageIds
 from pydicombatch.runner.pace import Pace
+from pydicombatch.runner.patience import Patience
 from pydicombatch.runner.projector import Projector
 from pydicombatch.runner.quarantine_limit import QuarantineLimit
 from pydicombatch.runner.querying import LIMIT, NARROW, REPEATED, Means
@@ -38,7 +39,6 @@ from pydicombatch.runner.settling import Settings
 from pydicombatch.runner.summary import Summary
 from pydicombatch.runner.tally import RunTally
 from pydicombatch.runner.throttle import RequestRate
-from pydicombatch.runner.turnstile import Turnstile
 from pydicombatch.runner.work import Work
 
 log = EventLog(__name__)
@@ -172,14 +172,7 @@ class Run:
             patience=retry.outage,
             ends_with_window=task.ends_with_window,
         )
-        passage = Turnstile(
-            gate,
-            clock,
-            self._stop,
-            config.request.throttle_time,
-            retry.wait,
-            retry.longest_wait,
-        )
+        patience = Patience(clock, self._stop, retry.wait, retry.longest_wait)
         limits = MatchLimits(
             config.pacs.max_matches,
             task.ledger.known_limits(),
@@ -195,7 +188,7 @@ class Run:
             MessageIds(task.ledger.last_message_id()),
             self._receiver,
             config.request.destination or config.local.aet,
-            means=Means(self._reviewer, limits, passage, retry.attempts),
+            means=Means(self._reviewer, limits, patience.pause, retry.attempts),
             verify_instances=config.verify == "instances",
             complete=config.request.complete,
             selector=task.selector,

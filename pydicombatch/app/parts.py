@@ -1,6 +1,6 @@
 """What a configuration means for the parts of a run. Pure mappings, one class at a time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pydicombatch.backends.dimse.archive import DimseArchive
@@ -9,11 +9,13 @@ from pydicombatch.config.models import Config
 from pydicombatch.config.peers import LocalTls, PacsTls
 from pydicombatch.core.model import RequestType
 from pydicombatch.core.ports import Archive
+from pydicombatch.core.records import Entry
 from pydicombatch.ledger.ledger import Ledger
 from pydicombatch.plan.requests import Plan
 from pydicombatch.receive.server.settings import Durability, Limits, Settings, TlsFiles
 from pydicombatch.report.results import ResultsFile
-from pydicombatch.report.rows import header, of_query, of_request
+from pydicombatch.report.rows import Cells, header, of_query, of_request
+from pydicombatch.report.spreadsheet import guarded
 from pydicombatch.runner.schedule import Schedule, Window
 from pydicombatch.select.rules import Rules
 
@@ -121,11 +123,18 @@ def results(config: Config, plan: Plan, ledger: Ledger) -> ResultsFile:
     """Make the CSV of results with the columns of the plan."""
     kind = config.request.type
     names = header(kind, plan.columns, plan.carried)
-    if kind is RequestType.FIND:
-        return ResultsFile(
-            config.results,
-            names,
-            lambda entry: of_query(names, entry, ledger.matches(entry)),
-            ledger,
-        )
-    return ResultsFile(config.results, names, lambda entry: [of_request(names, entry)], ledger)
+
+    def rows(entry: Entry) -> Iterable[Cells]:
+        if kind is RequestType.FIND:
+            return of_query(names, entry, ledger.matches(entry))
+        return [of_request(names, entry)]
+
+    if not config.output.excel_safe:
+        return ResultsFile(config.results, names, rows, ledger)
+    return ResultsFile(
+        config.results,
+        guarded(names),
+        lambda entry: map(guarded, rows(entry)),
+        ledger,
+        "excel_safe",
+    )

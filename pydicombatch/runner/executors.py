@@ -13,7 +13,9 @@ from pydicombatch.core.ports import Archive, Receiver
 from pydicombatch.core.records import Folded, Holding, Pending, Result
 from pydicombatch.runner import judge
 from pydicombatch.runner.accounts import Accounts
+from pydicombatch.runner.asking import Asking
 from pydicombatch.runner.completing import complete, needed_keys
+from pydicombatch.runner.gate import NoTurnError
 from pydicombatch.runner.inventory import Habits, Turn
 from pydicombatch.runner.judge import Judgement
 from pydicombatch.runner.message_ids import MessageIds
@@ -111,13 +113,15 @@ def find(around: Surroundings, archive: Archive, pending: Pending) -> tuple[int,
         today = around.clock.now().date()
         request = around.request(pending)
         if not around.complete:
-            judgement = Query(around.means, archive, request, keep).carry_out(today)
+            judgement = Query(around.means, archive, request, keep, around.turn).carry_out(today)
             flush()
             return judgement
         found: list[Match] = []
         asked = replace(request, keys=needed_keys(request.keys, around.model))
-        judgement = Query(around.means, archive, asked, found.append).carry_out(today)
-        lack = complete(around.means, archive, pending, around.model, today, found, keep)
+        query = Query(around.means, archive, asked, found.append, around.turn)
+        judgement = query.carry_out(today)
+        asking = Asking(around.means, archive, pending, today, around.turn, is_first=False)
+        lack = complete(asking, pending, around.model, found, keep)
         flush()
         return lack or judgement
 
@@ -160,6 +164,9 @@ def _judged(
     except Unreachable:
         around.accounts.close(request, 0)
         around.ledger.interrupt(attempt, around.clock.now(), "The archive could not be reached")
+        raise
+    except NoTurnError:  # between two parts of a query
+        around.ledger.interrupt(attempt, around.clock.now(), "Nothing more may be sent for now")
         raise
     except (TransientError, RequestError) as exc:
         evidence = around.accounts.close(request, 0)  # what has arrived is still being stored
