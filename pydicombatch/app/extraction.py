@@ -258,10 +258,7 @@ class Extraction:
     def verify(self, ledger: LedgerReader) -> Iterator[tuple[str, Finding | None]]:
         """Read every stored file again, and look for others beside them.
 
-        Yields
-        ------
-        tuple[str, Finding | None]
-            A path below the output directory, and what is odd about it; None: nothing.
+        Yields paths below the output directory, and what is odd about each; None: nothing.
         """
         yield from reread(self.config, ledger)
 
