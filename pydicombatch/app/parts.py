@@ -6,7 +6,7 @@ from pathlib import Path
 from pydicombatch.backends.dimse.archive import DimseArchive
 from pydicombatch.backends.dimse.peer import Peer, Timeouts, Tls
 from pydicombatch.config.models import Config
-from pydicombatch.config.peers import LocalTls, PacsTls
+from pydicombatch.config.peers import LocalTls, Pacs, PacsTls
 from pydicombatch.core.model import RequestType
 from pydicombatch.core.ports import Archive
 from pydicombatch.ledger.ledger import Ledger
@@ -74,17 +74,22 @@ def connect(config: Config, last_arrival: Callable[[], float] = never) -> Archiv
     `last_arrival` tells when an instance was pushed to us last, in monotonic seconds: an archive
     that sends instances is not silent.
     """
-    pacs, waits = config.pacs, config.pacs.timeouts
-    peer = Peer(
+    peer = peer_of(config.pacs, config.local.calling_title)
+    return DimseArchive(peer, config.request.model, config.request.type, last_arrival)
+
+
+def peer_of(pacs: Pacs, calling_aet: str) -> Peer:
+    """Say whom we call, and how long we wait."""
+    waits = pacs.timeouts
+    return Peer(
         pacs.hostname,
         pacs.port,
         pacs.aet,
-        config.local.calling_title,
+        calling_aet,
         pacs.charset or "ISO_IR 192",
         Timeouts(waits.connect, waits.association, waits.response),
         _tls(pacs.tls),
     )
-    return DimseArchive(peer, config.request.model, config.request.type, last_arrival)
 
 
 def _tls(section: PacsTls | None) -> Tls | None:

@@ -12,6 +12,7 @@ COMMANDS = {  # imported when they are used: help should not wait for pydicom
     "check": "Look at everything a run needs, and send a C-ECHO.",
     "status": "Say what is done, pending and failed, and why.",
     "verify": "Read every stored file again and compare it with what was recorded.",
+    "find": "Send one query and show what matches.",
     "demo": "Run a find and a move against an archive with synthetic patients.",
 }
 INTERRUPTED = 130

@@ -17,8 +17,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
+FIND = ROOT / "docs" / "find.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
-DOCUMENTS = (README, CONFIGURATION, CONTRIBUTING, ROOT / "CHANGELOG.md")
+DOCUMENTS = (README, CONFIGURATION, FIND, CONTRIBUTING, ROOT / "CHANGELOG.md")
 
 _BLOCK = re.compile(
     r"(?:^<!-- (?P<marker>[^\n]*?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$",

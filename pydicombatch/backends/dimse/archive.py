@@ -10,6 +10,7 @@ from pydicombatch.backends.dimse.answer import answer, tally
 from pydicombatch.backends.dimse.association import LATER, Association, LastArrival
 from pydicombatch.backends.dimse.command import DATA_SET, MEDIUM, NO_DATA_SET, Field, Tag
 from pydicombatch.backends.dimse.fragments import Message
+from pydicombatch.backends.dimse.limit import EnoughError, Limit
 from pydicombatch.backends.dimse.models import abstract_syntax, not_offered
 from pydicombatch.backends.dimse.negotiation import Context
 from pydicombatch.backends.dimse.opening import open_association
@@ -17,6 +18,7 @@ from pydicombatch.backends.dimse.peer import Peer
 from pydicombatch.backends.dimse.quiet import silence_libraries
 from pydicombatch.backends.dimse.wire import ProtocolError, Wire
 from pydicombatch.core.errors import TransientError
+from pydicombatch.core.found import Found
 from pydicombatch.core.model import PENDING, Answer, Match, Request, RequestType, Tally, Verdict
 
 FIELDS = {
@@ -24,6 +26,8 @@ FIELDS = {
     RequestType.FIND: Field.FIND,
     RequestType.MOVE: Field.MOVE,
 }
+IGNORES_KEYS = 0xFF01  # PS3.4 C.4.1.1.4: pending, but optional keys were not supported
+CANCELLED = Answer(0xFE00, Verdict.DONE)  # PS3.4 C.4.1.1.4, as we wished
 RESPONSE = 0x8000  # PS3.7 E.1: the bit of the Command Field that makes it a response
 
 
@@ -36,6 +40,10 @@ class _Running:
 
 def _never() -> float:
     return float("-inf")
+
+
+def _always() -> float:
+    return float("inf")
 
 
 class DimseArchive:
@@ -89,7 +97,22 @@ class DimseArchive:
         asks for another try and says how many were lost.
         """
         paths = [key.path for key in request.keys]
+
+        def on_found(found: Found) -> None:
+            on_match(identifier.match(found.dataset, paths, self._peer.charset))
+
+        return self.query(request, on_found)
+
+    def query(
+        self, request: Request, on_found: Callable[[Found], None], most: int | None = None
+    ) -> Answer:
+        """Send a C-FIND as `find` does, but hand over all of each match, and at most so many.
+
+        Behind the last one that is wanted a C-CANCEL is sent; the answer is a success then, with
+        the status 0xFE00 even if the archive had to be left while it went on.
+        """
         unreadable = 0
+        limit = Limit(most, on_found, self.cancel)
 
         def pending(message: Message, context: Context) -> None:
             nonlocal unreadable
@@ -98,10 +121,23 @@ class DimseArchive:
             except ProtocolError:
                 unreadable += 1
                 return
-            on_match(identifier.match(found, paths, self._peer.charset))
+            ignores = message.command.number(Tag.STATUS) == IGNORES_KEYS
+            limit.take(Found(message.data_set or b"", context.transfer_syntax, found, ignores))
 
-        message, context = self._ask(RequestType.FIND, next(self._ids), {}, request, pending)
+        def patience() -> float:
+            return limit.patience
+
+        try:
+            message, context = self._ask(
+                RequestType.FIND, next(self._ids), {}, request, pending, patience
+            )
+        except (EnoughError, TransientError):
+            if not limit.is_reached:
+                raise
+            return CANCELLED
         final = answer(RequestType.FIND, message, context.transfer_syntax)
+        if limit.is_reached and final.status == CANCELLED.status:
+            return CANCELLED
         return final if not unreadable else _with_holes(final, unreadable)
 
     def move(
@@ -160,6 +196,7 @@ class DimseArchive:
         extra: Mapping[Tag, int | str],
         request: Request | None,
         on_pending: Callable[[Message, Context], None],
+        patience: Callable[[], float] = _always,
     ) -> tuple[Message, Context]:
         association, context = self._ready(operation)
         data = None
@@ -177,7 +214,7 @@ class DimseArchive:
         try:
             association.send(context, fields, data)
             while True:
-                message = association.receive(self._last_arrival)
+                message = association.receive(self._last_arrival, patience())
                 if _status(message, operation, self._running) not in PENDING:
                     return message, context
                 on_pending(message, context)

@@ -5,6 +5,7 @@ second one that polls. Here the thread that asks is the thread that reads: there
 that would have to be kept parked, a response has one reader, and nothing is left running.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -55,20 +56,22 @@ class Association:
         except OSError as exc:
             raise self._lost() from exc
 
-    def receive(self, last_arrival: LastArrival) -> Message:
+    def receive(self, last_arrival: LastArrival, longest: float = math.inf) -> Message:
         """Wait for the next message, as long as something comes: from the archive, or pushed.
+
+        `longest` is a silence in seconds that is tolerated at most, whatever the settings say.
 
         Raises
         ------
         TransientError
             If the archive is silent for too long, leaves, or sends what it must not send.
         """
+        longest = min(longest, self._peer.timeouts.response)
         spoke = time.monotonic()
         while not self._arrived:
-            patience = self._peer.timeouts.response - (
-                time.monotonic() - max(spoke, last_arrival())
-            )
-            self._listen(patience)
+            quiet = time.monotonic() - max(spoke, last_arrival())
+            if self._listens(longest - quiet):
+                spoke = time.monotonic()
         return self._arrived.pop(0)
 
     def release(self) -> None:
@@ -94,15 +97,16 @@ class Association:
         self._wire.abort()
         self._wire.close()
 
-    def _listen(self, seconds: float) -> None:
+    def _listens(self, seconds: float) -> bool:
+        """Take one PDU in; False when there was none in so many seconds."""
         try:
             kind, body = self._wire.receive(seconds)
             if kind is PduType.DATA:
                 self._arrived += self._assembler.take(body)
-                return
+                return True
         except TimeoutError as exc:
             if seconds > 0:
-                return  # look once more whether something was pushed meanwhile
+                return False  # look once more whether something was pushed meanwhile
             raise TransientError(
                 f"The archive was silent for {self._peer.timeouts.response:g} s", LATER
             ) from exc
