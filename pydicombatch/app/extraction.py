@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from pydicombatch.app.composition import Run, Task
-from pydicombatch.app.parts import connect, stores_here
+from pydicombatch.app.parts import connect, listens
 from pydicombatch.config.digest import digests
 from pydicombatch.config.load import load
 from pydicombatch.config.models import STATE, Config
@@ -235,7 +235,7 @@ class Extraction:
         several = "1 request" if lines == 1 else f"{lines} requests"
         yield Check("configuration", f"{several} of type {config.request.type}")
         yield from preflight.directory("output.directory", config.output.directory)
-        if stores_here(config):
+        if listens(config):
             yield preflight.port(config.local.bind, config.local.port)
         pacs = config.pacs
         yield from preflight.archive(

@@ -50,6 +50,11 @@ def _tls_files(section: LocalTls | None) -> TlsFiles | None:
 
 
 def stores_here(config: Config) -> bool:
+    """Whether instances come here: to our own storage SCP, or on the association that asks."""
+    return config.request.type is RequestType.GET or listens(config)
+
+
+def listens(config: Config) -> bool:
     """Whether instances come to our own storage SCP."""
     request = config.request
     ours = request.destination is None or request.destination == config.local.aet

@@ -8,8 +8,8 @@ from typing import Protocol
 from pydicombatch.core.attribution import Expectation, expectation
 from pydicombatch.core.clock import Clock
 from pydicombatch.core.errors import RequestError, TransientError, Unreachable
-from pydicombatch.core.model import Match, Request, RequestType, Verdict
-from pydicombatch.core.ports import Archive, Receiver
+from pydicombatch.core.model import Answer, Match, Request, RequestType, Verdict
+from pydicombatch.core.ports import Archive, Receiver, Sink
 from pydicombatch.core.records import Pending, Result
 from pydicombatch.runner import judge
 from pydicombatch.runner.accounts import Accounts
@@ -50,6 +50,7 @@ class Surroundings:
     message_ids: MessageIds
     receiver: Receiver | None  # None: nothing is stored here
     destination: str  # AE title that C-MOVE sends to
+    sink: Sink | None = None  # where instances go that come on our own association (C-GET)
 
     def request(self, pending: Pending) -> Request:
         """Make the request of a pending row."""
@@ -93,12 +94,30 @@ def echo(around: Surroundings, archive: Archive, pending: Pending) -> tuple[int,
 
 def move(around: Surroundings, archive: Archive, pending: Pending) -> tuple[int, Judgement]:
     """Send a C-MOVE; it leaves only when its instances are expected, and ends when they are in."""
+
+    def send(request: Request, message_id: int) -> Answer:
+        return archive.move(request, message_id, around.destination, lambda _: None)
+
+    return _retrieve(around, pending, send)
+
+
+def get(around: Surroundings, archive: Archive, pending: Pending) -> tuple[int, Judgement]:
+    """Send a C-GET; its instances come on the same association and take the way of all others."""
+    sink = around.sink
+    if sink is None:
+        raise RuntimeError("a C-GET needs a sink")
+    return _retrieve(around, pending, lambda request, number: archive.get(request, number, sink))
+
+
+def _retrieve(
+    around: Surroundings, pending: Pending, ask: Callable[[Request, int], Answer]
+) -> tuple[int, Judgement]:
     message_id = around.message_ids.take()
     request = around.request(pending)
     expected = expectation(pending.id, message_id, request)
 
     def send() -> Judgement:
-        answer = archive.move(request, message_id, around.destination, lambda _: None)
+        answer = ask(request, message_id)
         if around.receiver is None:
             return judge.forward(answer)
         # after a refusal of everything nothing more will come, so nobody waits for it
@@ -135,5 +154,6 @@ def _judged(
 EXECUTORS: dict[RequestType, Execute] = {
     RequestType.FIND: find,
     RequestType.MOVE: move,
+    RequestType.GET: get,
     RequestType.ECHO: echo,
 }

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from pydicombatch.backends.dimse.command import Tag, encode
-from pydicombatch.backends.dimse.fragments import Assembler, Message, split
+from pydicombatch.backends.dimse.fragments import Assembler, Divert, Message, split
 from pydicombatch.backends.dimse.negotiation import Agreement, Context
 from pydicombatch.backends.dimse.peer import Peer
 from pydicombatch.backends.dimse.wire import PduType, ProtocolError, Wire, pdu
@@ -33,6 +33,11 @@ class Association:
         self._agreed = agreed
         self._assembler = Assembler()
         self._arrived: list[Message] = []
+
+    @property
+    def agreed(self) -> Agreement:
+        """What was negotiated."""
+        return self._agreed
 
     def context(self, abstract_syntax: str) -> Context | None:
         """Return the accepted context, or None when the archive refused it."""
@@ -56,16 +61,20 @@ class Association:
         except OSError as exc:
             raise self._lost() from exc
 
-    def receive(self, last_arrival: LastArrival, longest: float = math.inf) -> Message:
+    def receive(
+        self, last_arrival: LastArrival, longest: float = math.inf, divert: Divert | None = None
+    ) -> Message:
         """Wait for the next message, as long as something comes: from the archive, or pushed.
 
-        `longest` is a silence in seconds that is tolerated at most, whatever the settings say.
+        `longest` is a silence in seconds that is tolerated at most, whatever the settings say;
+        `divert` takes the data set of a message that must not stay in memory.
 
         Raises
         ------
         TransientError
             If the archive is silent for too long, leaves, or sends what it must not send.
         """
+        self._assembler.divert = divert
         longest = min(longest, self._peer.timeouts.response)
         spoke = time.monotonic()
         while not self._arrived:
@@ -93,7 +102,11 @@ class Association:
         self.discard()
 
     def discard(self) -> None:
-        """Abort and close."""
+        """Abort and close; what was coming in is forgotten."""
+        self._assembler.abandon()
+        for message in self._arrived:
+            if message.deposit is not None:
+                message.deposit.drop()
         self._wire.abort()
         self._wire.close()
 

@@ -62,7 +62,7 @@ def refuse_everything(request: Request) -> None:
         named = [value.strip(" \0*?") for value in key.value.split("\\")]
         if key.path == keyword and not all(named):
             raise RequestError(
-                f"A C-MOVE without a value for {keyword} would retrieve everything",
+                f"A {request.type.upper()} without a value for {keyword} would retrieve everything",
                 f"Give {keyword} a value, or remove the row",
             )
 

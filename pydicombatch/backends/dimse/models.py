@@ -12,7 +12,7 @@ MODALITY_WORKLIST = "1.2.840.10008.5.1.4.31"
 
 _ROOT = "1.2.840.10008.5.1.4.1.2"
 _BRANCH = {"patient": 1, "study": 2, "psonly": 3}
-_LEAF = {RequestType.FIND: 1, RequestType.MOVE: 2}
+_LEAF = {RequestType.FIND: 1, RequestType.MOVE: 2, RequestType.GET: 3}
 
 
 def abstract_syntax(model: str, operation: RequestType) -> str:
