@@ -17,7 +17,14 @@ from pydicombatch.backends.dimse.negotiation import Agreement, Context
 from pydicombatch.backends.dimse.opening import open_association
 from pydicombatch.backends.dimse.peer import Peer
 from pydicombatch.backends.dimse.quiet import silence_libraries
-from pydicombatch.backends.dimse.responses import FIELDS, ignore, status_of, with_holes
+from pydicombatch.backends.dimse.responses import (
+    FIELDS,
+    always,
+    ignore,
+    never,
+    status_of,
+    with_holes,
+)
 from pydicombatch.backends.dimse.retrieval import Retrieval
 from pydicombatch.backends.dimse.store import Store
 from pydicombatch.backends.dimse.wire import ProtocolError, Wire
@@ -47,14 +54,6 @@ class _Running:
     message_id: int
 
 
-def _never() -> float:
-    return float("-inf")
-
-
-def _always() -> float:
-    return float("inf")
-
-
 class DimseArchive:
     """One association, opened when needed and kept; used by one thread.
 
@@ -76,7 +75,7 @@ class DimseArchive:
     """
 
     def __init__(
-        self, peer: Peer, model: str, type_: RequestType, last_arrival: LastArrival = _never
+        self, peer: Peer, model: str, type_: RequestType, last_arrival: LastArrival = never
     ) -> None:
         silence_libraries()
         self._peer = peer
@@ -247,7 +246,7 @@ class DimseArchive:
         extra: Mapping[Tag, int | str],
         request: Request | None,
         on_pending: Callable[[Message, Context], None],
-        patience: Callable[[], float] = _always,
+        patience: Callable[[], float] = always,
     ) -> tuple[Message, Context]:
         association, context = self._ready(operation)
         data = None

@@ -45,9 +45,20 @@ def status_of(message: Message, operation: RequestType, message_id: int, context
 
 
 def with_holes(final: Answer, unreadable: int) -> Answer:
+    """Turn a success into another try when matches could not be read."""
     verdict = Verdict.RETRY if final.verdict is Verdict.DONE else final.verdict
     reason = f"{unreadable} of the archive's matches could not be read"
     if final.reason:
         reason = f"{final.reason}; {reason}"
     remedy = "Ask for fewer elements, or look at the archive's log"
     return replace(final, verdict=verdict, reason=reason, remedy=remedy)
+
+
+def never() -> float:
+    """Say that no instance was pushed to us yet."""
+    return float("-inf")
+
+
+def always() -> float:
+    """Say that any silence is tolerated."""
+    return float("inf")
