@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from pydicombatch.app.composition import Run, Task
+from pydicombatch.app.loop import loop as test_loop
 from pydicombatch.app.parts import connect, listens
 from pydicombatch.config.digest import digests
 from pydicombatch.config.load import load
@@ -221,8 +222,10 @@ class Extraction:
         for path in unknown(root, ledger.holds, [self.config.state_directory, root / STATE]):
             yield path, Finding.UNKNOWN
 
-    def check(self) -> Iterator[Check]:
+    def check(self, *, loop: bool = False) -> Iterator[Check]:
         """Look at everything a run needs, without sending any request but a C-ECHO.
+
+        With `loop`, one small series is searched for and retrieved back to us, and thrown away.
 
         Raises
         ------
@@ -238,9 +241,14 @@ class Extraction:
         if listens(config):
             yield preflight.port(config.local.bind, config.local.port)
         pacs = config.pacs
-        yield from preflight.archive(
+        is_well = True
+        for one in preflight.archive(
             f"{pacs.aet} at {pacs.hostname}:{pacs.port}", lambda: connect(config)
-        )
+        ):
+            is_well = is_well and one.is_well
+            yield one
+        if loop and is_well:
+            yield from test_loop(config, self._clock.now().date())
 
     def _mark(self, state: Path) -> None:
         """Say in the state directory which type of requests it is about."""

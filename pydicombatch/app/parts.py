@@ -8,7 +8,6 @@ from pydicombatch.backends.dimse.peer import Peer, Timeouts, Tls
 from pydicombatch.config.models import Config
 from pydicombatch.config.peers import LocalTls, Pacs, PacsTls
 from pydicombatch.core.model import RequestType
-from pydicombatch.core.ports import Archive
 from pydicombatch.ledger.ledger import Ledger
 from pydicombatch.plan.requests import Plan
 from pydicombatch.receive.server.settings import Durability, Limits, Settings, TlsFiles
@@ -73,7 +72,7 @@ def schedule(config: Config) -> Schedule:
     return Schedule(windows, section.timezone, frozenset(section.excepted))
 
 
-def connect(config: Config, last_arrival: Callable[[], float] = never) -> Archive:
+def connect(config: Config, last_arrival: Callable[[], float] = never) -> DimseArchive:
     """Make a session with the archive; it opens its association when it is first used.
 
     `last_arrival` tells when an instance was pushed to us last, in monotonic seconds: an archive

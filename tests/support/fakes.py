@@ -22,6 +22,7 @@ from pydicombatch.core.model import (
     Tally,
     Verdict,
 )
+from pydicombatch.core.ports import Sink
 from pydicombatch.core.records import Entry, Pending, Result
 
 LIMIT = 20.0  # seconds after which a test that hangs fails
@@ -109,6 +110,9 @@ class FakeArchive:
         destination: str,
         on_progress: Callable[[Tally], None],
     ) -> Answer:
+        return self._script(request, self)
+
+    def get(self, request: Request, message_id: int, sink: Sink) -> Answer:
         return self._script(request, self)
 
     def cancel(self) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from pydicom import uid
+from pydicom._uid_dict import UID_dictionary
 from pydicom.uid import UID
 from pynetdicom.presentation import AllStoragePresentationContexts
 
@@ -213,5 +214,5 @@ def _each(syntaxes: Iterable[str], classes: list[str]) -> Iterator[Proposal]:
 
 def is_bulky(sop_class: str) -> bool:
     """Whether instances of a class may be compressed; of a private one nobody knows."""
-    known = UID(sop_class)
-    return known.is_private or any(word in known.name for word in _BULKY)
+    known = UID_dictionary.get(sop_class)
+    return known is None or any(word in known[0] for word in _BULKY)

@@ -1,5 +1,6 @@
 """What a C-GET will bring, asked of the archive before: classes, syntaxes, else modalities."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ CLASSES, CLASS, SYNTAX = "SOPClassesInStudy", "SOPClassUID", "AvailableTransferS
 REMEMBERED = 256  # studies whose answers are kept: their series are often asked for one by one
 MOST_SERIES = 200  # of a request that are looked into
 
+_UID = re.compile(r"(?=.{3,64}$)[0-9]+(\.[0-9]+)+")
 Rows = list[dict[str, str]]
 
 
@@ -114,7 +116,7 @@ class Survey:
         if rows:
             told = any(row[SYNTAX] for row in rows)
             self._tells_syntax = told or bool(self._tells_syntax)
-        counts = Counter((row[CLASS], row[SYNTAX].split("\\")[0]) for row in rows if row[CLASS])
+        counts = Counter((_uid(row[CLASS]), _uid(row[SYNTAX])) for row in rows if _uid(row[CLASS]))
         for (sop_class, syntax), count in counts.items():
             yield Expected(sop_class, syntax, count)
 
@@ -143,7 +145,7 @@ class Survey:
 
 def _of_classes(studies: Rows) -> Iterator[Expected]:
     for study in studies:
-        classes = list(filter(None, study[CLASSES].split("\\")))
+        classes = list(filter(None, map(_uid, study[CLASSES].split("\\"))))
         share = _count(study["NumberOfStudyRelatedInstances"]) // max(1, len(classes))
         for one in classes:
             yield Expected(one, "", max(1, share))
@@ -159,6 +161,12 @@ def _guessed(modalities: Counter[str]) -> Iterator[Expected]:
         yield from of_modality(modality, count)
     if modalities:
         yield from companions()
+
+
+def _uid(text: str) -> str:
+    """Return the first UID of a value; "" if it cannot be proposed as one (PS3.5 9.1)."""
+    first = text.split("\\", maxsplit=1)[0].strip(" \0")
+    return first if _UID.fullmatch(first) else ""
 
 
 def _narrowed(request: Request, values: Mapping[str, str]) -> Request:
