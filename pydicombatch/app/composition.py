@@ -4,9 +4,9 @@ import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from random import random
 
+from pydicombatch.app.anonymization import anonymizes
 from pydicombatch.app.parts import (
     connect,
     listens,
@@ -15,21 +15,20 @@ from pydicombatch.app.parts import (
     schedule,
     stores_here,
 )
+from pydicombatch.app.processing import make_processor
 from pydicombatch.config.models import Config
 from pydicombatch.core.clock import Clock
 from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Identifiers
-from pydicombatch.core.ports import Processor
 from pydicombatch.core.records import Pending
 from pydicombatch.ledger.ledger import Ledger
 from pydicombatch.plan.requests import Plan
-from pydicombatch.process.local import LocalProcessor
 from pydicombatch.receive.direct import DirectReceiver
 from pydicombatch.receive.process.parent import ProcessReceiver
 from pydicombatch.receive.spool import Spool
 from pydicombatch.runner.accounts import Accounts
 from pydicombatch.runner.breaker import Breaker
-from pydicombatch.runner.engine import Engine, Settings
+from pydicombatch.runner.engine import Engine
 from pydicombatch.runner.events import Listening, Started
 from pydicombatch.runner.executors import Surroundings
 from pydicombatch.runner.gate import Gate
@@ -37,16 +36,14 @@ from pydicombatch.runner.intake import Intake
 from pydicombatch.runner.message_ids import MessageIds
 from pydicombatch.runner.pace import Pace
 from pydicombatch.runner.projector import Projector
+from pydicombatch.runner.quarantine_limit import QuarantineLimit
+from pydicombatch.runner.settling import Settings
 from pydicombatch.runner.summary import Summary
 from pydicombatch.runner.tally import RunTally
 from pydicombatch.runner.throttle import RequestRate
 from pydicombatch.runner.work import Work
-from pydicombatch.store.commit import Store
-from pydicombatch.store.layout import Layout
-from pydicombatch.store.quarantine import Quarantine
 
 log = EventLog(__name__)
-WORKERS = 2  # threads that store
 
 
 @dataclass(frozen=True)
@@ -115,14 +112,18 @@ class Run:
         if self._receiver is None:
             return
         self._spool.prepare()
+        config = self._task.config
+        processor, threads = make_processor(config, self._spool, self._task.ledger, stack)
+        share = config.anonymization.quarantine_limit
         intake = Intake(
-            self._make_processor(),
+            processor,
             self._task.ledger,
             self._accounts,
             self._task.clock,
-            WORKERS,
+            threads,
             self._tally,
             self.engine.break_off,
+            QuarantineLimit(share) if anonymizes(config) else None,
         )
         stack.callback(intake.close)
         for arrival in self._spool.leftovers():
@@ -143,18 +144,6 @@ class Run:
         late = timedelta(seconds=self._task.config.local.accept.late)
         return self._task.ledger.retained(instance, self._task.clock.now() - late)
 
-    def _make_processor(self) -> Processor:
-        config = self._task.config
-        output, state = config.output, config.state_directory
-        quarantine = Quarantine(state / "quarantine")
-        quarantine.prepare()
-        store = Store(
-            output.directory, _work_directory(output.directory, state), [config.results.name]
-        )
-        store.prepare()
-        layout = Layout(output.directory_structure, output.filename)
-        return LocalProcessor(self._spool, store, layout, quarantine, decompress=output.decompress)
-
     def _make_engine(self) -> Engine:
         task = self._task
         config, clock = task.config, task.clock
@@ -170,6 +159,7 @@ class Run:
             self._receiver,
             config.request.destination or config.local.aet,
             self._receiver if isinstance(self._receiver, DirectReceiver) else None,
+            verify_instances=config.verify == "instances",
         )
 
         def fetch(after: int, limit: int) -> list[Pending]:
@@ -201,7 +191,7 @@ class Run:
         )
         return Engine(
             around,
-            Work(fetch, clock, task.limit),
+            Work(fetch, clock, task.limit, retry.longest_wait),
             gate,
             Pace(windows, task.requests, clock.now()),
             settings,
@@ -210,11 +200,3 @@ class Run:
             self._stop,
             self._tally,
         )
-
-
-def _work_directory(output: Path, state: Path) -> Path:
-    """Choose where files lie that are not whole yet: on the file system of the output."""
-    output.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if output.stat().st_dev == state.stat().st_dev:
-        return state / "work"
-    return output / ".pydicombatch-work"

@@ -6,22 +6,25 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from pydicombatch.app import anonymization, purging
 from pydicombatch.app.composition import Run, Task
 from pydicombatch.app.loop import loop as test_loop
 from pydicombatch.app.parts import connect, listens
-from pydicombatch.config.digest import digests
+from pydicombatch.app.sampling import Sample, sample
+from pydicombatch.app.state import mark, with_state_of_its_own
+from pydicombatch.app.validation import doubts
+from pydicombatch.config.digest import digests, refuse_changes
 from pydicombatch.config.load import load
 from pydicombatch.config.models import STATE, Config
-from pydicombatch.config.places import misplaced
+from pydicombatch.config.source import Source
 from pydicombatch.core.clock import Clock, SystemClock
-from pydicombatch.core.errors import ConfigError, FatalError
+from pydicombatch.core.errors import ConfigError
 from pydicombatch.core.errors import Finding as Warned
 from pydicombatch.core.log import EventLog
 from pydicombatch.ledger.archive import put_away
 from pydicombatch.ledger.ledger import Ledger
 from pydicombatch.ledger.lock import StateLock
 from pydicombatch.ledger.states import Selection
-from pydicombatch.plan.checks import check as check_plan
 from pydicombatch.plan.requests import Plan
 from pydicombatch.report.run_log import RunLog
 from pydicombatch.runner import preflight
@@ -29,11 +32,11 @@ from pydicombatch.runner.events import Event
 from pydicombatch.runner.preflight import Check
 from pydicombatch.runner.summary import Summary
 from pydicombatch.runner.tally import RunTally
+from pydicombatch.store.removal import Removed
 from pydicombatch.store.tree import create
 from pydicombatch.store.verify import Finding, Recorded, compare, unknown
 
 log = EventLog(__name__)
-KIND = "type"  # a file in the state directory: the type of the requests it is about
 Listener = Callable[[Event], None]
 
 
@@ -48,6 +51,8 @@ class Extraction:
         What is odd about it, but allowed.
     inputs
         Files that must not be written over: the configuration itself.
+    source
+        The file as it was written, to show its lines in findings.
 
     Examples
     --------
@@ -57,11 +62,16 @@ class Extraction:
     """
 
     def __init__(
-        self, config: Config, warnings: tuple[Warned, ...] = (), inputs: tuple[Path, ...] = ()
+        self,
+        config: Config,
+        warnings: tuple[Warned, ...] = (),
+        inputs: tuple[Path, ...] = (),
+        source: Source | None = None,
     ) -> None:
-        self.config = _with_state_of_its_own(config)
+        self.config = with_state_of_its_own(config)
         self.plan = Plan(self.config)
         self._inputs = inputs
+        self._source = source or Source()
         self.warnings = warnings
         self._clock: Clock = SystemClock()
         self._stop = threading.Event()
@@ -78,7 +88,7 @@ class Extraction:
             With everything that is wrong in it.
         """
         loaded = load(Path(path), environ)
-        return cls(loaded.config, loaded.warnings, (Path(path),))
+        return cls(loaded.config, loaded.warnings, (Path(path),), loaded.source)
 
     def validate(self) -> tuple[Warned, ...]:
         """Check the configuration with its batch file; return all warnings.
@@ -88,17 +98,9 @@ class Extraction:
         ConfigError
             With everything that is wrong; nothing has been sent then.
         """
-        if self.config.anonymization.enabled:
-            raise ConfigError.of(
-                "anonymization.enabled is true, but this version cannot anonymize yet",
-                "Set it to false only if identified images may be stored, "
-                "or wait for the version that anonymizes",
-            )
-        wrong = misplaced(self.config, self._inputs)
-        if wrong:
-            raise ConfigError(*wrong)
         if self._all_warnings is None:
-            self._all_warnings = (*self.warnings, *check_plan(self.plan))
+            odd = doubts(self.plan, self._inputs, self._source)
+            self._all_warnings = (*self.warnings, *odd)
         return self._all_warnings
 
     def run(
@@ -145,13 +147,14 @@ class Extraction:
             create(state, "state.directory")
             lock = StateLock(state)
             stack.callback(lock.release)
-            self._mark(state)
+            mark(state, self.config.request.type)
             if restart:
                 put_away(state, self._clock.now())
             stack.enter_context(RunLog(state / "run.log"))
             ledger = Ledger(state / "ledger.sqlite")
             stack.callback(ledger.close)
-            _refuse_changes(ledger.digests(), digests(self.config), accept=accept_changes)
+            purging.forget(state, self.config.quarantine_days)
+            refuse_changes(ledger.digests(), digests(self.config), accept=accept_changes)
             number = self._begin(ledger)
             count = ledger.select(number, selection)
             most = count if limit is None else min(count, limit)
@@ -199,6 +202,11 @@ class Extraction:
                 "Start it with `pydicombatch run`, or look whether state.directory is right",
             )
         return Ledger(path)
+
+    @property
+    def anonymizes(self) -> bool:
+        """Whether instances are anonymized before they are stored."""
+        return anonymization.anonymizes(self.config)
 
     @property
     def columns(self) -> tuple[tuple[str, str | None], ...]:
@@ -250,48 +258,32 @@ class Extraction:
         if loop and is_well:
             yield from test_loop(config, self._clock.now().date())
 
-    def _mark(self, state: Path) -> None:
-        """Say in the state directory which type of requests it is about."""
-        try:
-            if not (state / KIND).exists():
-                (state / KIND).touch(mode=0o600)
-                (state / KIND).write_text(self.config.request.type.value, encoding="ascii")
-        except OSError as exc:
-            raise FatalError(
-                f"The state directory cannot be written ({type(exc).__name__})",
-                "Make space on its disk, and check its permissions",
-            ) from exc
+    def purge(self, *, everything: bool = False) -> Iterator[tuple[str, Removed]]:
+        """Remove what is identified from the state directory; see `purging.purge`."""
+        yield from purging.purge(self.config.state_directory, everything=everything)
+
+    def sample(self, instances: int) -> Sample:
+        """Retrieve a few instances, and say what anonymization would do to each element.
+
+        Raises
+        ------
+        ConfigError
+            If nothing is anonymized, or the configuration is wrong.
+        HeldError
+            If a run holds this extraction.
+        PydicombatchError
+            If the archive, the port or the state directory cannot be used.
+        """
+        self.validate()
+        if not self.anonymizes:
+            raise ConfigError.of(
+                "A sample shows what anonymization does, but nothing would be anonymized",
+                "Set anonymization.enabled to true and request.type to c-move",
+            )
+        return sample(self.config, self.plan, self._clock, instances)
 
     def _begin(self, ledger: Ledger) -> int:
         number = ledger.begin_run(os.getpid(), self._clock.now())
         ledger.load(self.plan)
         ledger.set_digests(digests(self.config))
         return number
-
-
-def _refuse_changes(before: dict[str, str], now: dict[str, str], *, accept: bool) -> None:
-    """Refuse to mix results of two configurations, unless the operator says so."""
-    changed = sorted(name for name, value in before.items() if now.get(name) != value)
-    if changed and not accept:
-        raise ConfigError.of(
-            f"What decides the result has changed since the last run: {', '.join(changed)}",
-            "Change it back, go on regardless with --accept-changes, or begin anew with --restart",
-        )
-
-
-def _with_state_of_its_own(config: Config) -> Config:
-    """Let a C-FIND and a C-MOVE share an output directory, as those of pydicom-batch do.
-
-    The first one there has the state directory; one of another type gets its own below it.
-    """
-    if config.state.directory is not None:
-        return config
-    state, kind = config.state_directory, config.request.type.value
-    try:
-        first = (state / KIND).read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return config
-    if first in {"", kind}:
-        return config
-    own = config.state.model_copy(update={"directory": state / kind})
-    return config.model_copy(update={"state": own})

@@ -16,6 +16,7 @@ from pydicombatch.config.findings import findings
 from pydicombatch.config.load import load
 from pydicombatch.config.peers import Local, Pacs
 from pydicombatch.config.section import Section
+from pydicombatch.config.source import Source
 from pydicombatch.config.text import Tree
 from pydicombatch.core.elements import column, parse_key
 from pydicombatch.core.errors import (
@@ -248,4 +249,4 @@ def _validated(kind: type[S], known: dict[str, Any], given: dict[str, Any]) -> S
     try:
         return kind.model_validate(values)
     except ValidationError as exc:
-        raise ConfigError(*findings(exc, Tree(""))) from None
+        raise ConfigError(*findings(exc, Tree(Source()))) from None

@@ -88,7 +88,7 @@ def _by_move(config: Config, series: Row, uids: set[str]) -> Check:
 def _by_get(config: Config, series: Row, uids: set[str]) -> Check:
     sink = Nowhere(uids)
     with closing(connect(config)) as archive:
-        answer = archive.get(_request(series), 1, sink)
+        answer = archive.get(_request(series), 1, sink, lambda: None)
     if sink.asked_for >= len(uids):
         return Check(SUBJECT, f"{sink.asked_for} instances came back")
     problem = f"Only {sink.asked_for} of {len(uids)} instances came back by C-GET"

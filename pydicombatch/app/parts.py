@@ -36,6 +36,7 @@ def receiver_settings(config: Config, spool: Path, run: int) -> Settings:
         megabytes_per_second=config.request.limits.megabytes_per_second or 0.0,
         tls=_tls_files(local.tls),
         limits=Limits(
+            dead_seconds=config.pacs.timeouts.dead,
             connections=2 * local.max_associations,
             connections_per_address=local.max_associations,
         ),
@@ -79,7 +80,8 @@ def connect(config: Config, last_arrival: Callable[[], float] = never) -> DimseA
     that sends instances is not silent.
     """
     peer = peer_of(config.pacs, config.local.calling_title)
-    return DimseArchive(peer, config.request.model, config.request.type, last_arrival)
+    also = (RequestType.FIND,) if stores_here(config) else ()  # to verify what was retrieved
+    return DimseArchive(peer, config.request.model, config.request.type, last_arrival, also)
 
 
 def peer_of(pacs: Pacs, calling_aet: str) -> Peer:
@@ -91,7 +93,7 @@ def peer_of(pacs: Pacs, calling_aet: str) -> Peer:
         pacs.aet,
         calling_aet,
         pacs.charset or "ISO_IR 192",
-        Timeouts(waits.connect, waits.association, waits.response),
+        Timeouts(waits.connect, waits.association, waits.response, waits.total, waits.dead),
         _tls(pacs.tls),
     )
 

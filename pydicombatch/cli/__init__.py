@@ -3,6 +3,7 @@
 from importlib import import_module
 
 import click
+from click.shell_completion import CompletionItem
 
 from pydicombatch import __version__
 from pydicombatch.core.errors import FatalError, PydicombatchError, as_fatal
@@ -11,8 +12,11 @@ COMMANDS = {  # imported when they are used: help should not wait for pydicom
     "run": "Send every request that is left and store what comes back.",
     "check": "Look at everything a run needs, and send a C-ECHO.",
     "status": "Say what is done, pending and failed, and why.",
+    "anonymize": "Anonymize files and folders, without any archive.",
     "verify": "Read every stored file again and compare it with what was recorded.",
     "find": "Send one query and show what matches.",
+    "purge": "Remove spool, quarantine and old ledgers: all that is identified.",
+    "init": "Write a commented configuration to begin with.",
     "demo": "Run a find and a move against an archive with synthetic patients.",
 }
 INTERRUPTED = 130
@@ -37,6 +41,11 @@ class Commands(click.Group):
         """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer the commands, and files: a configuration may stand in their place."""
+        # A file first: bash's script of click forgets what came before it
+        return [CompletionItem(incomplete, type="file"), *super().shell_complete(ctx, incomplete)]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

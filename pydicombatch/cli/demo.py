@@ -10,7 +10,7 @@ import click
 from pydicombatch.app import Extraction
 from pydicombatch.cli.display import BANNER, Display
 from pydicombatch.cli.signals import handled
-from pydicombatch.cli.table import closing
+from pydicombatch.cli.table import anonymization, closing
 from pydicombatch.demo.archive import DemoArchive
 from pydicombatch.demo.configs import write_configs
 from pydicombatch.demo.patients import synthetic_instances
@@ -51,7 +51,7 @@ def command(ctx: click.Context, directory: Path) -> None:
 def _carry_out(config: Path) -> int:
     click.echo(f"\nRunning extraction defined in: {config}")
     extraction = Extraction.from_file(config)
-    click.echo("Anonymization DISABLED")
+    click.echo(anonymization(on=extraction.anonymizes))
     kind = extraction.config.request.type
     display = Display(kind, bars=sys.stderr.isatty())
     with handled(extraction.stop, extraction.halt, display.say) as caught:

@@ -8,7 +8,7 @@ import click
 from pydicombatch.app import Extraction
 from pydicombatch.cli.display import BANNER, Display
 from pydicombatch.cli.signals import handled
-from pydicombatch.cli.table import closing
+from pydicombatch.cli.table import anonymization, closing
 from pydicombatch.ledger.states import Selection
 from pydicombatch.runner.summary import Ending, Summary
 
@@ -47,7 +47,7 @@ def command(
     click.echo(f"Running extraction defined in: {config}")
     extraction = Extraction.from_file(config)
     warnings = extraction.validate()
-    click.echo("Anonymization DISABLED")
+    click.echo(anonymization(on=extraction.anonymizes))
     for warning in warnings:
         click.echo(f"Warning: {warning}", err=True)
     display = Display(extraction.config.request.type, bars=sys.stderr.isatty() and not no_progress)

@@ -8,6 +8,11 @@ from pydicombatch.runner.summary import Ending, Summary
 WIDTH = 34
 
 
+def anonymization(*, on: bool) -> str:
+    """Say whether what is stored is anonymized."""
+    return f"Anonymization {'ENABLED' if on else 'DISABLED'}"
+
+
 def closing(summary: Summary, kind: RequestType) -> Iterator[str]:
     """Make the table that a run ends with."""
     counts = summary.counts

@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from pydicombatch.config.outline import names_in, settings
-from pydicombatch.config.text import Path, Tree, dotted
+from pydicombatch.config.source import Path, dotted
+from pydicombatch.config.text import Tree
 from pydicombatch.core.errors import Finding
 
 Context = Mapping[str, Any]
@@ -51,9 +52,10 @@ def _finding(kind: str, path: Path, context: Context, tree: Tree) -> Finding:
         problem, remedy = f"{name}: {context['problem']}", str(context["remedy"])
         if path in tree.filled:  # the name may come from the environment: do not show it
             problem, remedy = f"{name} names no element", "Check the environment variable in it"
-        return Finding(problem, remedy, tree.file, tree.line(path))
+        return tree.source.finding(path, problem, remedy)
     predicate, remedy = _special(kind, path, context) or _usual(kind, context)
-    return Finding(f"{name} {predicate}", remedy, tree.file, tree.line(path))
+    at_key = kind == "extra_forbidden"
+    return tree.source.finding(path, f"{name} {predicate}", remedy, at_key=at_key)
 
 
 def _special(kind: str, path: Path, context: Context) -> Said | None:

@@ -6,12 +6,15 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from pydicombatch.config.doubts import doubts
+from pydicombatch.config.excerpt import Spot
 from pydicombatch.config.findings import findings
+from pydicombatch.config.keys import take_key
 from pydicombatch.config.models import Config
 from pydicombatch.config.retired import retire
-from pydicombatch.config.text import LARGEST, Tree, dotted, read_text
+from pydicombatch.config.source import Source, dotted
+from pydicombatch.config.text import LARGEST, read_text
 from pydicombatch.core.errors import ConfigError, Finding
-from pydicombatch.core.model import RequestType
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +23,17 @@ class Loaded:
 
     config: Config
     warnings: tuple[Finding, ...] = ()
-    file: str = ""
-    lines: Mapping[str, int] = field(default_factory=dict)  # dotted key -> line, from 1
+    source: Source = field(default_factory=Source)
+
+    @property
+    def file(self) -> str:
+        """The file it was read from, "" for none."""
+        return self.source.file
+
+    @property
+    def lines(self) -> Mapping[str, int]:
+        """The line of each dotted key, from 1."""
+        return {dotted(path): spot.line for path, spot in self.source.keys.items()}
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Loaded:
@@ -39,11 +51,22 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     ConfigError
         If anything is wrong; every finding has its line and a remedy.
     """
-    loaded = parse(_read(path), str(path), environ)
+    loaded = read(path, environ)
     missing = tuple(_missing_files(loaded))
     if missing:
         raise ConfigError(*missing)
     return loaded
+
+
+def read(path: Path, environ: Mapping[str, str]) -> Loaded:
+    """Read a configuration file; none of the files that it names needs to be there.
+
+    Raises
+    ------
+    ConfigError
+        If anything is wrong; every finding has its line and a remedy.
+    """
+    return parse(content(path), str(path), environ)
 
 
 def parse(text: str, file: str, environ: Mapping[str, str]) -> Loaded:
@@ -56,27 +79,34 @@ def parse(text: str, file: str, environ: Mapping[str, str]) -> Loaded:
     """
     tree = read_text(text.removeprefix("\ufeff"), file, environ)
     document, warnings = retire(tree)
+    document = take_key(document, tree)
     try:
         config = Config.model_validate(document)
     except ValidationError as exc:
         raise ConfigError(*_in_order([*tree.findings, *findings(exc, tree)])) from None
     if tree.findings:
         raise ConfigError(*_in_order(tree.findings))
-    lines = {dotted(key): line for key, line in tree.lines.items()}
-    return Loaded(config, (*warnings, *_without_effect(config, tree)), file, lines)
+    return Loaded(config, (*warnings, *doubts(config, tree)), tree.source)
 
 
-def _read(path: Path) -> str:
+def content(path: Path) -> str:
+    """Return the text of a configuration file.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read or is not UTF-8.
+    """
     file = str(path)
     try:
         with path.open("rb") as stream:
             raw = stream.read(4 * LARGEST)
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
-        line = exc.object.count(b"\n", 0, exc.start) + 1
-        raise ConfigError.of(
-            "The configuration is not UTF-8 text", "Save it as UTF-8", file, line
-        ) from None
+        spot = Spot(exc.object.count(b"\n", 0, exc.start) + 1)
+        source = Source(file, tuple(raw.decode("utf-8", "replace").split("\n")))
+        finding = source.at(spot, "The configuration is not UTF-8 text", "Save it as UTF-8")
+        raise ConfigError(finding) from None
     except FileNotFoundError as exc:
         raise ConfigError.of(
             "The configuration file does not exist", "Check its name and folder", file
@@ -93,33 +123,20 @@ def _in_order(found: list[Finding]) -> list[Finding]:
     return sorted(dict.fromkeys(found), key=lambda one: one.line)
 
 
-def _without_effect(config: Config, tree: Tree) -> list[Finding]:
-    if config.request.destination is None or config.request.type is RequestType.MOVE:
-        return []
-    finding = Finding(
-        "request.destination has no effect: only a c-move has a destination",
-        "Remove it, or set request.type to c-move",
-        tree.file,
-        tree.line(("request", "destination")),
-    )
-    return [finding]
-
-
 def _missing_files(loaded: Loaded) -> list[Finding]:
     section = loaded.config.anonymization
     named: dict[str, Path | None] = {}
     if section.enabled:
-        named["anonymization.script"] = section.script
-        named["anonymization.lookup_table"] = section.lookup_table
+        keys = ("script", "lookup_table", "pixel_script", "key_file")
+        named |= {f"anonymization.{key}": getattr(section, key) for key in keys}
     for side, tls in (("pacs", loaded.config.pacs.tls), ("local", loaded.config.local.tls)):
         if tls is not None:
             named |= {f"{side}.tls.{key}": getattr(tls, key) for key in ("ca", "cert", "key")}
     return [
-        Finding(
+        loaded.source.finding(
+            tuple(key.split(".")),
             f"{key} names a file that does not exist: {path}",
             "Correct the path; it is relative to the folder in which you start the program",
-            loaded.file,
-            loaded.lines.get(key, 0),
         )
         for key, path in named.items()
         if path is not None and not path.is_file()

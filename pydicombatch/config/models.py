@@ -5,11 +5,13 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from pydicombatch.config.anonymization import QUARANTINE_DAYS, Anonymization, Retention
 from pydicombatch.config.peers import Local, Pacs
 from pydicombatch.config.schedule import Schedule
 from pydicombatch.config.section import Section
 from pydicombatch.config.types import (
     AeTitle,
+    Duration,
     Element,
     FilePath,
     Kind,
@@ -26,7 +28,7 @@ from pydicombatch.config.types import (
 from pydicombatch.core.elements import parse_key
 from pydicombatch.core.model import Key, RequestType
 
-__all__ = ["Config", "Schedule", "TimeZone"]
+__all__ = ["Anonymization", "Config", "Schedule", "TimeZone"]
 TEXT = Kind("text")
 STATE = ".pydicombatch"  # where the state lies by default, in the output directory
 
@@ -86,30 +88,16 @@ class Retry(Section):
     """What happens after a failure that may pass."""
 
     attempts: Annotated[int, Field(ge=1, le=100), Kind("number")] = Field(
-        default=3, description="how often a request is sent in one run"
+        default=3, description="how often a request is sent until it counts as failed"
     )
-    wait: Seconds = Field(
+    wait: Duration = Field(
         default=10.0, description="pause before the second attempt; it doubles each time"
     )
-    longest_wait: Seconds = Field(default=300.0, description="the longest such pause")
-    outage: Seconds = Field(
+    longest_wait: Duration = Field(default=300.0, description="the longest such pause")
+    outage: Duration = Field(
         default=3600.0,
         description="how long an archive that was reached may be down before the run ends",
     )
-
-
-class Anonymization(Section):
-    """How images are anonymized before they are stored."""
-
-    enabled: bool = Field(default=False, description="true: store anonymized images only")
-    script: FilePath | None = Field(default=None, description="anonymizer script of RSNA CTP")
-    lookup_table: FilePath | None = Field(default=None, description="lookup table of the script")
-
-    @model_validator(mode="after")
-    def _has_script(self) -> "Anonymization":
-        if self.enabled and self.script is None:
-            raise wrong("is enabled but has no script", "Name the anonymizer script under script")
-        return self
 
 
 class Output(Section):
@@ -167,6 +155,11 @@ class State(Section):
 class Config(Section):
     """The whole file."""
 
+    verify: Annotated[Literal["counts", "instances"], BeforeValidator(lowered)] = Field(
+        default="counts",
+        description="what proves that a C-MOVE is complete: `counts` of the archive, its list of "
+        "instances where they disagree; `instances`: its list always",
+    )
     project: Annotated[str, TEXT] = Field(default="", description="a name for this extraction")
     pacs: Pacs = Field(description="the archive")
     local: Local = Field(description="our own application entity")
@@ -178,6 +171,9 @@ class Config(Section):
     )
     output: Output = Field(description="where everything goes")
     state: State = Field(default=State(), description="where a run keeps its state")
+    retention: Retention = Field(
+        default=Retention(), description="how long what is identified stays there"
+    )
 
     @property
     def results(self) -> Path:
@@ -194,3 +190,9 @@ class Config(Section):
             return self.output.directory / STATE
         folder = self.output.directory.absolute()
         return folder.with_name(f"{folder.name}.identified")
+
+    @property
+    def quarantine_days(self) -> float | None:
+        """After how many days a quarantined instance is removed; None for never."""
+        days = self.retention.quarantine_days
+        return QUARANTINE_DAYS if days is None and self.anonymization.enabled else days

@@ -14,8 +14,7 @@ from pydicombatch.config.types import (
     Kind,
     Names,
     Port,
-    Seconds,
-    SomeSeconds,
+    SomeDuration,
     lowered,
     wrong,
 )
@@ -24,20 +23,29 @@ TEXT = Kind("text")
 
 
 class Timeouts(Section):
-    """How long silence is tolerated."""
+    """How long the archive is waited for; as `90`, `90s`, `10m` or `4h`."""
 
-    connect: SomeSeconds = Field(default=10.0, description="until the TCP connection stands")
-    association: SomeSeconds = Field(
+    connect: SomeDuration = Field(default=10.0, description="until the TCP connection stands")
+    association: SomeDuration = Field(
         default=30.0, description="until the archive accepts an association"
     )
-    response: SomeSeconds = Field(
-        default=600.0, description="longest silence between two responses to a request"
+    response: SomeDuration = Field(
+        default=600.0,
+        description="longest silence while a request runs: no response, and no instance either",
     )
-    grace: Seconds = Field(
+    total: SomeDuration = Field(
+        default=14400.0,
+        description="longest time for one request in all, whatever the archive sends meanwhile",
+    )
+    dead: SomeDuration = Field(
+        default=120.0,
+        description="until a connection whose other end has vanished is given up",
+    )
+    grace: Duration = Field(
         default=30.0,
         description="for running requests to end by themselves after Ctrl-C or SIGTERM",
     )
-    quiet: Seconds = Field(
+    quiet: Duration = Field(
         default=10.0, description="waiting for late instances after the final response of a C-MOVE"
     )
 

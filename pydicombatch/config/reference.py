@@ -10,7 +10,6 @@ from pydicombatch.config.outline import is_list, settings
 from pydicombatch.config.section import Section
 from pydicombatch.config.types import Kind
 
-HOUR = 3600  # seconds
 _PLAIN = {bool: "true or false", int: "number", float: "number", str: "text"}
 
 
@@ -52,9 +51,16 @@ def _default(field: FieldInfo) -> str:
     value = field.default
     if isinstance(value, Section) or value in (None, "", ()):
         return ""
-    if any(isinstance(one, Kind) and one.name == "duration" for one in field.metadata):
-        return f"`{value / HOUR:g}h`"
+    if any(isinstance(one, Kind) and one.name.startswith("duration") for one in field.metadata):
+        return f"`{_span(float(value))}`"
     return f"`{_shown(value)}`"
+
+
+def _span(seconds: float) -> str:
+    """Write a duration in the largest unit that gives a whole number."""
+    units = ((3600, "h"), (60, "m"))
+    size, unit = next(((s, u) for s, u in units if seconds and seconds % s == 0), (1, "s"))
+    return f"{seconds / size:g}{unit}"
 
 
 def _shown(value: object) -> str:

@@ -31,10 +31,10 @@ def retire(tree: Tree) -> tuple[dict[str, Node], tuple[Finding, ...]]:
 
 def _warning(name: str, tree: Tree) -> Finding:
     now = MOVED.get(name, "the section anonymization")
-    return Finding(
+    return tree.source.finding(
+        ("output", name),
         f"output.{name} is retired and has no effect: anonymization depends on "
         "anonymization.enabled alone",
         f"Move the setting to {now}, and set anonymization.enabled to true if you mean it",
-        tree.file,
-        tree.line(("output", name)),
+        at_key=True,
     )

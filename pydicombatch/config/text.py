@@ -5,15 +5,16 @@ like. Tags, duplicate keys and expanding aliases are refused.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import yaml
 
+from pydicombatch.config.excerpt import Spot, lines_of
+from pydicombatch.config.source import Path, Source, dotted
 from pydicombatch.core.errors import ConfigError, Finding
 
 Node = str | list["Node"] | dict[str, "Node"]
-Path = tuple[str | int, ...]
 
 LARGEST = 1_048_576  # characters
 MOST_NODES = 20_000  # after aliases are expanded
@@ -28,30 +29,16 @@ _ABSENT = {"", "~", "null", "Null", "NULL"}
 class Tree:
     """A document as nested text, with what is known about each path."""
 
-    file: str
+    source: Source
     root: dict[str, Node] = field(default_factory=dict)
-    lines: dict[Path, int] = field(default_factory=dict)  # counted from 1
     filled: set[Path] = field(default_factory=set)  # hold a value from the environment
     broken: set[Path] = field(default_factory=set)  # have a finding already
     findings: list[Finding] = field(default_factory=list)
 
-    def line(self, path: Iterable[str | int]) -> int:
-        """Return the line of a path, or of the nearest section around it."""
-        here = tuple(path)
-        while here and here not in self.lines:
-            here = here[:-1]
-        return self.lines.get(here, 0)
-
     def wrong(self, path: Path, problem: str, remedy: str) -> None:
         """Note a finding at a path."""
         self.broken.add(path)
-        self.findings.append(Finding(problem, remedy, self.file, self.line(path)))
-
-
-def dotted(path: Iterable[str | int]) -> str:
-    """Write a path the way an operator says it: `request.elements[2]`."""
-    parts = (f"[{one}]" if isinstance(one, int) else f".{one}" for one in path)
-    return "".join(parts).removeprefix(".")
+        self.findings.append(self.source.finding(path, problem, remedy))
 
 
 def read_text(text: str, file: str, environ: Mapping[str, str]) -> Tree:
@@ -64,44 +51,45 @@ def read_text(text: str, file: str, environ: Mapping[str, str]) -> Tree:
     """
     if len(text) > LARGEST:
         raise ConfigError.of("The file is too large for a configuration", "Check its name", file)
-    node = _compose(text, file)
+    source = Source(file, lines_of(text))
+    node = _compose(text, source)
     if not isinstance(node, yaml.MappingNode):
         raise ConfigError.of(
             "The file has no sections", "Begin with pacs:, local:, request: and output:", file
         )
-    tree = Tree(file)
+    tree = Tree(source)
     tree.root = _Reader(tree, environ).mapping(node, ())
     return tree
 
 
-def _compose(text: str, file: str) -> yaml.Node | None:
+def _compose(text: str, source: Source) -> yaml.Node | None:
     try:
-        _refuse_tags(yaml.parse(text, Loader=yaml.SafeLoader), file)
+        _refuse_tags(yaml.parse(text, Loader=yaml.SafeLoader), source)
         return yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
         what = getattr(exc, "problem", None) or getattr(exc, "reason", None) or "odd characters"
-        raise ConfigError.of(
+        finding = source.at(
+            Spot(mark.line + 1, mark.column) if mark else Spot(0),
             f"The file is not valid YAML: {what}",
             "Check the indentation, and quote values that contain ': ' or ' #'",
-            file,
-            mark.line + 1 if mark else 0,
-        ) from exc
+        )
+        raise ConfigError(finding) from exc
     except RecursionError as exc:
-        raise ConfigError.of("The file is nested too deeply", "Simplify it", file) from exc
+        raise ConfigError.of("The file is nested too deeply", "Simplify it", source.file) from exc
 
 
-def _refuse_tags(events: Iterator[yaml.Event], file: str) -> None:
+def _refuse_tags(events: Iterator[yaml.Event], source: Source) -> None:
     for event in events:
         tag = getattr(event, "tag", None)
         if tag is not None and tag != "!":
             mark = event.start_mark
-            raise ConfigError.of(
+            finding = source.at(
+                Spot(mark.line + 1, mark.column) if mark else Spot(0),
                 "YAML tags are not supported",
                 "Remove the word that begins with an exclamation mark, or quote the value",
-                file,
-                mark.line + 1 if mark else 0,
             )
+            raise ConfigError(finding)
 
 
 class _Reader:
@@ -109,6 +97,7 @@ class _Reader:
 
     def __init__(self, tree: Tree, environ: Mapping[str, str]) -> None:
         self._tree = tree
+        self._source = tree.source
         self._environ = environ
         self._nodes = 0
 
@@ -117,29 +106,24 @@ class _Reader:
         self._count(path, node)
         found: dict[str, Node] = {}
         for key_node, value_node in node.value:
-            line = key_node.start_mark.line + 1
+            spot = _place(key_node)
             if not isinstance(key_node, yaml.ScalarNode):
-                self._tree.lines.setdefault((*path, "?"), line)
+                self._source.keys.setdefault((*path, "?"), spot)
                 self._tree.wrong((*path, "?"), "A key is not a plain word", "Write `key: value`")
                 continue
             here = (*path, key_node.value)
-            if here in self._tree.lines:
-                self._again(here, line)
+            if here in self._source.keys:
+                self._again(here, spot)
                 continue
-            self._tree.lines[here] = line
+            self._source.keys[here] = spot
             value = self._value(value_node, here)
             if value is not None:
                 found[key_node.value] = value
         return found
 
-    def _again(self, here: Path, line: int) -> None:
-        finding = Finding(
-            f"{dotted(here)} is given twice, first on line {self._tree.lines[here]}",
-            "Remove one of them",
-            self._tree.file,
-            line,
-        )
-        self._tree.findings.append(finding)
+    def _again(self, here: Path, spot: Spot) -> None:
+        problem = f"{dotted(here)} is given twice, first on line {self._source.line(here)}"
+        self._tree.findings.append(self._source.at(spot, problem, "Remove one of them", here))
 
     def _value(self, node: yaml.Node, path: Path) -> Node | None:
         if isinstance(node, yaml.MappingNode):
@@ -147,6 +131,7 @@ class _Reader:
         if isinstance(node, yaml.SequenceNode):
             return self._sequence(node, path)
         self._count(path, node)
+        self._source.values[path] = _place(node)
         plain = isinstance(node, yaml.ScalarNode) and node.style is None
         if not node.value or (plain and node.value in _ABSENT):
             return None
@@ -157,7 +142,7 @@ class _Reader:
         items: list[Node] = []
         for number, child in enumerate(node.value):
             here = (*path, number)
-            self._tree.lines[here] = child.start_mark.line + 1
+            self._source.keys[here] = _place(child)
             items.append(self._value(child, here) or "")
         return items
 
@@ -189,9 +174,17 @@ class _Reader:
     def _count(self, path: Path, node: yaml.Node) -> None:
         self._nodes += 1
         if self._nodes > MOST_NODES or len(path) > DEEPEST:
-            raise ConfigError.of(
+            finding = self._source.at(
+                _place(node),
                 "The file grows too large when its aliases are followed",
                 "Write the values out instead of using & and *",
-                self._tree.file,
-                node.start_mark.line + 1,
+                path,
             )
+            raise ConfigError(finding)
+
+
+def _place(node: yaml.Node) -> Spot:
+    """Return where a node begins, and how long it is on its first line."""
+    start, end = node.start_mark, node.end_mark
+    on_a_line = start.line == end.line
+    return Spot(start.line + 1, start.column, end.column - start.column if on_a_line else 1)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
@@ -116,7 +117,9 @@ def _zone(text: str) -> str:
     known = {name.lower(): name for name in pytz.all_timezones}
     name = known.get(text.strip().lower())
     if name is None:
-        raise wrong("is not a time zone", "Write a name such as Europe/Amsterdam or UTC")
+        close = get_close_matches(text.strip().lower(), known, n=1)
+        remedy = f"Did you mean {known[close[0]]}" if close else "Write a name such as UTC"
+        raise wrong("is not a time zone", remedy)
     return name
 
 
@@ -140,12 +143,14 @@ AeTitle = Annotated[str, AfterValidator(_ae_title), Kind("AE title")]
 Host = Annotated[str, AfterValidator(_host), Kind("host")]
 Port = Annotated[int, Field(ge=1, le=65535), Kind("port")]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False), Kind("seconds")]
-SomeSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False), Kind("seconds above 0")]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False), Kind("number above 0")]
 Megabytes = Annotated[float, Field(ge=0, allow_inf_nan=False), Kind("megabytes")]
 FilePath = Annotated[Path, AfterValidator(_path), Kind("path")]
 Charset = Annotated[str, AfterValidator(_charset), Kind("character set")]
 Element = Annotated[str, AfterValidator(_element), Kind("element")]
+SomeDuration = Annotated[
+    float, BeforeValidator(_duration), Field(gt=0, allow_inf_nan=False), Kind("duration above 0")
+]
 Duration = Annotated[
     float, BeforeValidator(_duration), Field(ge=0, allow_inf_nan=False), Kind("duration")
 ]

@@ -4,6 +4,7 @@ PydicombatchError
 ├── ConfigError       the operator edits a file; nothing was sent
 ├── TransientError    the runner tries this request again later
 │   └── Unreachable   no request was sent: the archive is down or takes no more associations
+│       └── Busy      it is there, and turns us away for load
 ├── RequestError      the runner records why and moves to the next request
 └── FatalError        the run stops; every other request would fail the same way
     └── HeldError     another run holds this extraction
@@ -42,10 +43,12 @@ class Finding:
     remedy: str
     file: str = ""
     line: int = 0
+    excerpt: str = ""  # the line itself, made fit to be shown, with a mark under what is wrong
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}: " if self.line else f"{self.file}: " if self.file else ""
-        return f"{place}{self.problem}. {self.remedy}."
+        below = f"\n{self.excerpt}" if self.excerpt else ""
+        return f"{place}{self.problem}. {self.remedy}.{below}"
 
 
 class ConfigError(PydicombatchError):
@@ -86,6 +89,10 @@ class TransientError(PydicombatchError):
 
 class Unreachable(TransientError):  # noqa: N818 - names the archive's state, as Outcome does
     """The archive is down or takes no more associations; nothing was sent, no attempt is spent."""
+
+
+class Busy(Unreachable):
+    """The archive rejects associations for load (PS3.8 9.3.4, transient): fewer may help."""
 
 
 class RequestError(PydicombatchError):

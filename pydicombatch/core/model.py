@@ -162,6 +162,7 @@ class Known:
 
     path: str  # below the output directory, with forward slashes
     sha256: str  # hex
+    received_sha256: str = ""  # hex, before anonymization; "": it was stored as it came
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +177,8 @@ class Stored:
     duplicate: bool = False  # the same instance was there already
     kept: bool = False  # as received, although it was to be decompressed
     aside: str = ""  # a duplicate with other content: its name in the quarantine directory
+    stored_uid: str = ""  # SOP Instance UID of the anonymized file; "": it was not anonymized
+    received_sha256: str = ""  # hex, before anonymization; "": it was not anonymized
 
 
 @dataclass(frozen=True, slots=True)

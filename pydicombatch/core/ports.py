@@ -44,8 +44,13 @@ class Archive(Protocol):
     ) -> Answer:
         """Send a C-MOVE to `destination`, hand over the counts of every pending response."""
 
-    def get(self, request: Request, message_id: int, sink: "Sink") -> Answer:
-        """Send a C-GET; what comes back on the same association goes into `sink`."""
+    def get(
+        self, request: Request, message_id: int, sink: "Sink", turn: Callable[[], None]
+    ) -> Answer:
+        """Send a C-GET; what comes back on the same association goes into `sink`.
+
+        `turn` waits until one more request may leave: queries before it, and other rounds.
+        """
 
     def cancel(self) -> None:
         """Ask the archive to end the operation that runs (PS3.7 9.3.2.3); from any thread."""

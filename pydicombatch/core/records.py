@@ -1,6 +1,7 @@
 """What goes into the ledger and comes out of it, as frozen values."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from pydicombatch.core.model import Answer, Key, Outcome
 
@@ -18,6 +19,8 @@ class Result:
     reason: str = ""
     remedy: str = ""
     seconds: float = 0.0
+    evidence: str = ""  # what the verdict rests on: counters, related, instances; "": nothing
+    missing: tuple[str, ...] = ()  # SOP Instance UIDs that the archive lists and we do not have
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,22 @@ class Pending:
     identity: str
     keys: tuple[Key, ...]
     attempts: int  # so far, over all runs
+    tries: int = 0  # attempts that have failed since it was last decided
+    due: datetime | None = None  # not before; None: at once
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What lies here for a request, over all its attempts, by SOP Instance UID."""
+
+    attempts: int = 0
+    stored: frozenset[str] = frozenset()
+    quarantined: frozenset[str] = frozenset()  # and not stored
+
+    @property
+    def all(self) -> frozenset[str]:
+        """Every instance whose fate is known."""
+        return self.stored | self.quarantined
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +71,8 @@ class Entry:
     reason: str
     remedy: str
     finished: int | None
+    evidence: str = ""
+    missing: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from pydicombatch.core.errors import FatalError, PydicombatchError
 
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], Any]
-VERSION = 1
+VERSION = 2
 MOST_TOGETHER = 256  # operations that share one commit
 CACHE = 16_384  # KiB at most: identities and UIDs hit their index anywhere, 2 MiB are too few
 
@@ -29,7 +29,7 @@ class Database:
     Raises
     ------
     FatalError
-        If the file is no ledger, damaged, of a newer version, or cannot be opened.
+        If the file is no ledger, damaged, of another version, or cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -120,7 +120,7 @@ def connect(path: Path) -> sqlite3.Connection:
     Raises
     ------
     FatalError
-        If the file is no ledger, damaged, of a newer version, or cannot be opened.
+        If the file is no ledger, damaged, of another version, or cannot be opened.
     """
     try:
         path.touch(mode=0o600)
@@ -146,9 +146,9 @@ def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA secure_delete=ON")
     connection.execute(f"PRAGMA cache_size=-{CACHE}")
     version = _version(connection)
-    if version > VERSION:
+    if version not in {0, VERSION}:
         raise FatalError(
-            "The ledger was written by a newer version of pydicombatch",
+            "The ledger was written by another version of pydicombatch",
             "Use that version again, or start anew with --restart",
         )
     if version == 0:

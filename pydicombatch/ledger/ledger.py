@@ -9,7 +9,7 @@ from pathlib import Path
 from pydicombatch.core.attribution import Expectation
 from pydicombatch.core.model import Identifiers, Known, Match, Quarantined, Request, Stored
 from pydicombatch.core.records import Result
-from pydicombatch.ledger import writes
+from pydicombatch.ledger import verdicts, writes
 from pydicombatch.ledger.database import Database
 from pydicombatch.ledger.queries import Queries
 from pydicombatch.ledger.states import Selection
@@ -80,8 +80,21 @@ class Ledger(Queries):
 
     def interrupt(self, attempt: int, now: datetime, reason: str) -> None:
         """Record that an attempt came to nothing; its request stays pending."""
-        sql = "UPDATE attempt SET ended = ?, reason = ? WHERE id = ?"
-        self._database.run(lambda db: db.execute(sql, (now.isoformat(), reason, attempt)))
+        values = (now.isoformat(), reason, attempt)
+        self._database.run(lambda db: db.execute(verdicts.INTERRUPT, values))
+
+    def postpone(
+        self, request: int, attempt: int, tries: int, due: datetime, reason: str, now: datetime
+    ) -> None:
+        """Record that an attempt has failed, the n-th in a row, and when the next may leave."""
+        self._database.run(
+            lambda db: verdicts.postpone(db, request, attempt, tries, due, reason, now)
+        )
+
+    def resent(self, attempt: int, message_id: int) -> None:
+        """Record that an attempt goes on with another C-MOVE."""
+        sql = "UPDATE attempt SET message_id = ? WHERE id = ?"
+        self._database.run(lambda db: db.execute(sql, (message_id, attempt)))
 
     def stage(self, request: int, attempt: int, first: int, matches: Sequence[Match]) -> None:
         """Put matches of a query that still runs aside, numbered from `first`."""
@@ -89,13 +102,19 @@ class Ledger(Queries):
 
     def finish(self, request: int, attempt: int, result: Result, now: datetime) -> None:
         """Record the outcome of a request; the matches staged by this attempt are its own."""
-        self._database.run(lambda db: writes.finish(db, request, attempt, result, now))
+        self._database.run(lambda db: verdicts.finish(db, request, attempt, result, now))
 
     def known(self, sop_instance_uid: str) -> Known | None:
         """Return what is stored under a SOP Instance UID."""
-        sql = "SELECT path, sha256 FROM instance WHERE sop_instance_uid = ?"
+        sql = "SELECT path, sha256, received_sha256 FROM instance WHERE sop_instance_uid = ?"
         row = self._database.run(lambda db: db.execute(sql, (sop_instance_uid,)).fetchone())
-        return Known(row[0], row[1].hex()) if row else None
+        return Known(row[0], row[1].hex(), (row[2] or b"").hex()) if row else None
+
+    def owner(self, stored_uid: str) -> str | None:
+        """Return the original SOP Instance UID of the file that has this anonymized one."""
+        sql = "SELECT sop_instance_uid FROM instance WHERE stored_uid = ?"
+        row = self._database.run(lambda db: db.execute(sql, (stored_uid,)).fetchone())
+        return str(row[0]) if row else None
 
     def retained(self, instance: Identifiers, since: datetime | None = None) -> tuple[int, ...]:
         """Return the requests, sent since then (None: ever), all of whose keys name this."""

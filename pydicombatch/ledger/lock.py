@@ -47,6 +47,25 @@ class StateLock:
         os.close(self._descriptor)
 
 
+def holder(directory: Path, locks: Path = Path("/proc/locks")) -> int:
+    """Return the process that holds a state directory, 0 for none; takes no lock itself.
+
+    A lock that is tried, and let go at once, could turn away a run that starts in that moment.
+    """
+    try:
+        written = (directory / "lock").read_text(encoding="ascii").strip()
+        inode = (directory / "lock").stat().st_ino
+        lines = locks.read_text(encoding="ascii").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return 0
+    for line in lines:
+        # 1: FLOCK  ADVISORY  WRITE 4711 fe:00:131090 0 EOF; one that waits has an arrow (proc(5))
+        _, kind, *rest = line.split()
+        if kind == "FLOCK" and rest[2] == written and rest[3].rpartition(":")[2] == str(inode):
+            return int(written)
+    return 0
+
+
 def _open(directory: Path) -> int:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -3,23 +3,25 @@
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any, TypeVar
 
 from pydicombatch.core.model import Key, Outcome
-from pydicombatch.core.records import Counts, Entry, Pending
+from pydicombatch.core.records import Counts, Entry, Holding, Pending
 
 T = TypeVar("T")
 Run = Callable[[Callable[[sqlite3.Connection], Any]], Any]
 PAGE = 500  # rows read at a time, so that memory stays flat
 
 NEXT = """
-SELECT id, line, identity, keys, attempts FROM request
+SELECT id, line, identity, keys, attempts, tries, due FROM request
 WHERE line > ? AND run = ? AND outcome IS NULL
 ORDER BY line LIMIT ?
 """
 ENTRY = """
 SELECT id, request.line, keys, carried, outcome, status, expected, stored, failed, quarantined,
-    matches, attempt, attempts, seconds, reason, remedy, finished FROM request
+    matches, attempt, attempts, seconds, reason, remedy, finished, evidence,
+    (SELECT count(*) FROM missing WHERE missing.request = request.id) FROM request
 """
 # Requests that left the batch file keep their rows when they brought something.
 BROUGHT = "(line IS NOT NULL OR stored > 0 OR matches > 0)"
@@ -29,7 +31,7 @@ LEFT = (
     ENTRY
     + f"WHERE finished IS NOT NULL AND line IS NULL AND {BROUGHT} AND id > ? ORDER BY id LIMIT ?"
 )
-LINES = ENTRY.replace("SELECT", "SELECT batch.line,").replace(
+LINES = ENTRY.replace("SELECT", "SELECT batch.line,", 1).replace(
     "FROM request", "FROM batch JOIN request ON request.id = batch.request"
 )
 LINES += "WHERE batch.line > ? ORDER BY batch.line LIMIT ?"
@@ -41,6 +43,21 @@ TOTALS = """
 SELECT instances, bytes,
     (SELECT coalesce(sum(matches), 0) FROM request WHERE outcome IS NOT NULL),
     (SELECT count(*) FROM quarantine), collisions FROM total
+"""
+
+
+STORED = """
+SELECT sop_instance_uid FROM request_instance JOIN instance ON instance.id = instance
+WHERE request = ?
+"""
+ASIDE = """
+SELECT sop_instance_uid FROM quarantine_request JOIN quarantine USING (file) WHERE request = ?
+"""
+MISSING = """
+SELECT request.line, sop_instance_uid FROM missing JOIN request ON request.id = missing.request
+WHERE (request.line, sop_instance_uid) > (?, ?) AND request.line IS NOT NULL
+    AND outcome NOT IN ('complete', 'empty')
+ORDER BY 1, 2 LIMIT ?
 """
 
 
@@ -72,13 +89,13 @@ class Queries:
     def next(self, run: int, after: int, limit: int) -> list[Pending]:
         """Return the first requests selected for a run behind a line of the batch file."""
         rows = self._all(NEXT, (after, run, limit))
-        return [Pending(row[0], row[1], row[2], _keys(row[3]), row[4]) for row in rows]
+        return [_pending(row) for row in rows]
 
     def finished_after(self, number: int) -> Iterator[Entry]:
         """Go through the requests in the order in which they finished, behind a running number."""
         while rows := self._all(BY_FINISH, (number, PAGE)):
             yield from map(_entry, rows)
-            number = rows[-1][-1]
+            number = _entry(rows[-1]).finished or number
 
     def results(self) -> Iterator[Entry]:
         """Go through the finished requests in the order of the batch file."""
@@ -131,6 +148,23 @@ class Queries:
         """Tell whether an instance is stored at a path."""
         return bool(self._all("SELECT 1 FROM instance WHERE path = ? LIMIT 1", (path,)))
 
+    def holding(self, request: int) -> Holding:
+        """Return what lies here for a request, and how often it was sent."""
+        return self._run(lambda db: _holding(db, request))  # type: ignore[no-any-return]
+
+    def evidence(self) -> dict[str, int]:
+        """Count the lines that have an outcome by what it rests on."""
+        sql = """SELECT evidence, count(*) FROM batch JOIN request ON request.id = batch.request
+            WHERE outcome NOTNULL GROUP BY 1"""
+        return dict(self._all(sql))
+
+    def missing(self) -> Iterator[tuple[int, str]]:
+        """Go through what the archive lists and has not sent: line, SOP Instance UID."""
+        place: tuple[int, str] = (0, "")
+        while rows := self._all(MISSING, (*place, PAGE)):
+            yield from rows
+            place = rows[-1]
+
     def counts(self) -> Counts:
         """Count lines by outcome, and what is stored."""
         by_outcome = tuple((name, count) for name, count in self._all(COUNTS))
@@ -140,6 +174,20 @@ class Queries:
 
 def _keys(text: str) -> tuple[Key, ...]:
     return tuple(Key(path, value) for path, value in json.loads(text))
+
+
+def _pending(row: Any) -> Pending:  # noqa: ANN401 - a row of SQLite
+    number, line, identity, keys, attempts, tries, due = row
+    moment = datetime.fromisoformat(due) if due else None
+    return Pending(number, line, identity, _keys(keys), attempts, tries, moment)
+
+
+def _holding(db: sqlite3.Connection, request: int) -> Holding:
+    sql = "SELECT attempts FROM request WHERE id = ?"
+    (attempts,) = db.execute(sql, (request,)).fetchone()
+    stored = frozenset(uid for (uid,) in db.execute(STORED, (request,)))
+    aside = frozenset(uid for (uid,) in db.execute(ASIDE, (request,)))
+    return Holding(attempts, stored, aside - stored)
 
 
 def _entry(row: Any) -> Entry:  # noqa: ANN401 - a row of SQLite

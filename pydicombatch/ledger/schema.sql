@@ -43,7 +43,10 @@ CREATE TABLE request (
     attempt INTEGER,                   -- the attempt that decided last; NULL: none ever did
     answered TEXT,                     -- the keys at that time: the order of the matches' cells
     finished INTEGER UNIQUE,           -- running number in the order of finishing
-    finished_at TEXT
+    finished_at TEXT,
+    evidence TEXT NOT NULL DEFAULT '', -- what the verdict rests on: counters, related, instances
+    tries INTEGER NOT NULL DEFAULT 0,  -- attempts that failed since it was last decided
+    due TEXT                           -- when the next attempt may leave; NULL: at once
 );
 CREATE INDEX request_line ON request (line) WHERE line IS NOT NULL;
 
@@ -85,10 +88,13 @@ CREATE TABLE instance (
     size INTEGER NOT NULL,
     sha256 BLOB NOT NULL,
     collided INTEGER NOT NULL DEFAULT 0,
-    stored_at TEXT NOT NULL
+    stored_at TEXT NOT NULL,
+    stored_uid TEXT,                   -- of the anonymized file; NULL: it was not anonymized
+    received_sha256 BLOB               -- before anonymization; NULL: it was not anonymized
 );
 
 CREATE INDEX instance_path ON instance (path);
+CREATE INDEX instance_stored_uid ON instance (stored_uid) WHERE stored_uid IS NOT NULL;
 
 -- Sums over all instances, kept as they come: counting ten million rows takes too long.
 CREATE TABLE total (
@@ -102,6 +108,13 @@ CREATE TABLE request_instance (
     request INTEGER NOT NULL REFERENCES request (id),
     instance INTEGER NOT NULL REFERENCES instance (id),
     PRIMARY KEY (request, instance)
+) WITHOUT ROWID;
+
+-- Instances that the archive lists for a decided request, and that it has not sent.
+CREATE TABLE missing (
+    request INTEGER NOT NULL REFERENCES request (id),
+    sop_instance_uid TEXT NOT NULL,
+    PRIMARY KEY (request, sop_instance_uid)
 ) WITHOUT ROWID;
 
 CREATE TABLE quarantine (

@@ -8,18 +8,15 @@ from hashlib import sha256
 
 from pydicombatch.core.attribution import ATTRIBUTABLE, Expectation
 from pydicombatch.core.model import (
-    Answer,
     Identifiers,
     Match,
-    Outcome,
     Quarantined,
     Request,
     RequestType,
     Stored,
-    Tally,
 )
-from pydicombatch.core.records import Result
 from pydicombatch.ledger.states import Selection, outcomes
+from pydicombatch.ledger.verdicts import STALE, correct
 
 UPSERT_REQUEST = """
 INSERT INTO request (identity, line, keys, carried) VALUES (?1, ?2, ?3, ?4)
@@ -30,35 +27,18 @@ ON CONFLICT (identity) DO UPDATE SET
 RETURNING id
 """
 INSERT_INSTANCE = """
-INSERT INTO instance (path, size, sha256, collided, stored_at, sop_instance_uid)
-VALUES (?, ?, ?, ?, ?, ?) RETURNING id
+INSERT INTO instance
+    (path, size, sha256, collided, stored_at, stored_uid, received_sha256, sop_instance_uid)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
 """
 UPDATE_INSTANCE = """
-UPDATE instance SET path = ?, size = ?, sha256 = ?, collided = ?, stored_at = ?
+UPDATE instance SET path = ?, size = ?, sha256 = ?, collided = ?, stored_at = ?,
+    stored_uid = ?, received_sha256 = ?
 WHERE sop_instance_uid = ?
 """
 ADD_TO_TOTAL = """
 UPDATE total SET
     instances = instances + ?, bytes = bytes + ?, collisions = collisions + ?
-"""
-RECOUNT = """
-UPDATE request SET
-    stored = (SELECT count(*) FROM request_instance WHERE request = ?1),
-    bytes = (SELECT coalesce(sum(size), 0) FROM request_instance
-             JOIN instance ON instance.id = instance WHERE request = ?1),
-    quarantined = (
-        SELECT count(DISTINCT sop_instance_uid)
-        FROM quarantine_request JOIN quarantine USING (file) WHERE request = ?1
-        AND sop_instance_uid NOT IN (SELECT sop_instance_uid FROM instance)  -- came well later
-    )
-WHERE id = ?1
-"""
-FINISH = """
-UPDATE request SET
-    outcome = ?, status = ?, expected = ?, failed = ?, matches = ?,
-    attempt = ?, answered = keys, seconds = ?, reason = ?, remedy = ?, comment = ?, finished_at = ?,
-    finished = (SELECT coalesce(max(finished), 0) + 1 FROM request)
-WHERE id = ?
 """
 AGAIN = "SELECT 1 FROM request WHERE line IS NOT NULL AND outcome IN ({}) LIMIT 1"
 SELECT = """
@@ -67,20 +47,6 @@ WHERE line IS NOT NULL AND ({})
 """
 # What failed before and was asked for again, but not decided, has failed before all the same.
 UNTRIED, TRIED = "outcome IS NULL AND attempt IS NULL", "outcome IS NULL AND attempt IS NOT NULL"
-STALE = "INSERT OR REPLACE INTO meta VALUES ('results_stale', 'true')"
-CORRECT = """
-UPDATE request SET outcome = 'complete', reason = '', remedy = ''
-WHERE id = :request AND quarantined = 0 AND (
-    -- an archive that broke off has not counted all there is (PS3.4 C.4.2.1.5)
-    (outcome IN ('partial', 'failed') AND coalesce(status, 0) IN (0x0000, 0xB000)
-        AND expected > 0 AND stored >= expected)
-    OR (outcome = 'empty' AND stored > 0)
-)
-"""
-END_ATTEMPT = """
-UPDATE attempt SET ended = ?, status = ?, completed = ?, failed = ?, received = ?, reason = ?
-WHERE id = ?
-"""
 RETAINED = """
 WITH named (keyword, value) AS (VALUES {})
 SELECT request FROM named CROSS JOIN asked USING (keyword, value)  -- CROSS: in this order
@@ -180,7 +146,7 @@ def record(
         _quarantine(db, arrival.requests, each.file, arrival.identifiers, each.reason, now)
         touched.update(arrival.requests)
     for request in sorted(touched):
-        _correct(db, request)
+        correct(db, request)
 
 
 def _instance(db: sqlite3.Connection, one: Stored, now: datetime) -> int:
@@ -190,7 +156,16 @@ def _instance(db: sqlite3.Connection, one: Stored, now: datetime) -> int:
     if found and one.duplicate:
         return int(found[0])
     digest = bytes.fromhex(one.sha256)
-    values = (one.path, one.size, digest, one.collided, now.isoformat(), uid)
+    values = (
+        one.path,
+        one.size,
+        digest,
+        one.collided,
+        now.isoformat(),
+        one.stored_uid or None,
+        bytes.fromhex(one.received_sha256) or None,
+        uid,
+    )
     if found:  # it was moved away and has come again
         db.execute(UPDATE_INSTANCE, values)
         db.execute(ADD_TO_TOTAL, (0, one.size - found[1], one.collided - found[2]))
@@ -222,55 +197,6 @@ def stage(
         for number, match in enumerate(matches, first)
     )
     db.executemany("INSERT INTO match VALUES (?, ?, ?, ?)", rows)
-
-
-def _correct(db: sqlite3.Connection, request: int) -> None:
-    """Let an instance that came after the verdict count: what was partial may be complete now."""
-    finished = db.execute("SELECT outcome FROM request WHERE id = ?", (request,)).fetchone()
-    if not finished or finished[0] is None:
-        return  # its verdict is still to come
-    recount(db, request)
-    db.execute(CORRECT, {"request": request})
-    db.execute(STALE)  # the row in the results file is written again
-
-
-def recount(db: sqlite3.Connection, request: int) -> None:
-    """Count what is stored and quarantined for a request."""
-    db.execute(RECOUNT, (request,))
-
-
-def finish(
-    db: sqlite3.Connection, request: int, attempt: int, result: Result, now: datetime
-) -> None:
-    """Write the outcome of a request; from now on the matches of this attempt count."""
-    answer = result.answer
-    status, tally = _response(answer)
-    ended = (now.isoformat(), status, tally.sent, tally.failed, result.received, result.reason)
-    db.execute(END_ATTEMPT, (*ended, attempt))
-    others = "DELETE FROM match WHERE request = ? AND (attempt <> ? OR number >= ?)"
-    db.execute(others, (request, attempt, result.matches))
-    values = (
-        result.outcome,
-        status,
-        result.expected,
-        result.failed,
-        result.matches,
-        attempt,
-        result.seconds,
-        result.reason,
-        result.remedy,
-        answer.comment if answer else "",
-        now.isoformat(),
-        request,
-    )
-    db.execute(FINISH, values)
-    recount(db, request)
-    if result.outcome is not Outcome.EMPTY:
-        db.execute(CORRECT, {"request": request})  # some came after they had been counted
-
-
-def _response(answer: Answer | None) -> tuple[int | None, Tally]:
-    return (answer.status, answer.tally) if answer else (None, Tally())
 
 
 def retained(db: sqlite3.Connection, instance: Identifiers, since: str) -> tuple[int, ...]:

@@ -9,24 +9,11 @@ from hashlib import file_digest
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Protocol
 
-from pydicom import dcmread
-
-from pydicombatch.core import elements, grammar
 from pydicombatch.core.errors import FatalError
 from pydicombatch.core.log import EventLog
-from pydicombatch.core.model import Arrival, Identifiers, Known, Quarantined, Stored
-from pydicombatch.process.decompress import FAULTS, KeptError, decompress, inflated, is_plain, quiet
-
-UNREADABLE = "The instance cannot be read"
-HEADER_AT_MOST = 16 << 20  # bytes of a deflated data set in which a value of the path is looked for
-IDENTIFYING = {
-    "SOPClassUID": "sop_class_uid",
-    "SOPInstanceUID": "sop_instance_uid",
-    "StudyInstanceUID": "study_instance_uid",
-    "SeriesInstanceUID": "series_instance_uid",
-    "PatientID": "patient_id",
-    "AccessionNumber": "accession_number",
-}
+from pydicombatch.core.model import Arrival, Known, Quarantined, Stored
+from pydicombatch.process.decompress import KeptError, decompress, is_plain
+from pydicombatch.process.placing import UnusableError, values
 
 log = EventLog(__name__)
 
@@ -84,10 +71,6 @@ class Keeper(Protocol):
         """Keep a file, durably, and return its name."""
 
 
-class UnusableError(Exception):
-    """The instance cannot be placed; the text is a sentence without any value."""
-
-
 @dataclass(frozen=True, slots=True)
 class LocalProcessor:
     """Takes arrivals from the spool to the output directory; safe in several threads."""
@@ -115,7 +98,7 @@ class LocalProcessor:
         """
         source = self.spool.path(arrival.file)
         try:
-            target = self.layout.plan(self._values(source, arrival))
+            target = self.layout.plan(values(source, arrival.identifiers, self.layout.paths))
             with self._final_bytes(source, arrival) as final:
                 kept = final == source and self._is_to_be_decompressed(arrival)
                 return replace(self._land(arrival, final, target, known), kept=kept)
@@ -137,28 +120,11 @@ class LocalProcessor:
 
     def wish(self, arrival: Arrival) -> str:
         """Return the plain path of an arrival; in one case, as some file systems know but one."""
-        values = self._values(self.spool.path(arrival.file), arrival)
-        return str(self.layout.plan(values)).casefold()
+        return wish(self.spool.path(arrival.file), arrival, self.layout)
 
     def discard(self, arrival: Arrival) -> None:
         """Remove the spool file; called once the ledger holds what became of it."""
         self.spool.discard(arrival.file)
-
-    def _values(self, source: Path, arrival: Arrival) -> dict[str, str]:
-        if not arrival.identifiers.sop_instance_uid:
-            raise UnusableError(UNREADABLE)
-        values = _identifying(arrival.identifiers)
-        missing = [path for path in self.layout.paths if path not in values]
-        if missing:
-            quiet()
-            tags = [grammar.steps(path)[0].tag for path in missing]
-            try:
-                plain, _ = inflated(source, HEADER_AT_MOST)
-                dataset = dcmread(plain, specific_tags=tags, stop_before_pixels=True)
-                values.update((path, elements.read(dataset, path)) for path in missing)
-            except FAULTS as exc:
-                raise UnusableError(UNREADABLE) from exc
-        return values
 
     @contextmanager
     def _final_bytes(self, source: Path, arrival: Arrival) -> Iterator[Path]:
@@ -186,7 +152,7 @@ class LocalProcessor:
     def _land(
         self, arrival: Arrival, final: Path, target: PurePosixPath, known: Known | None
     ) -> Stored:
-        digest = _sha256(final)
+        digest = sha256(final)
         if known is not None:
             size = self.store.size(known.path)
             if size is not None:
@@ -201,11 +167,19 @@ class LocalProcessor:
         return Stored(arrival, known.path, size, known.sha256, duplicate=True, aside=aside)
 
 
-def _identifying(found: Identifiers) -> dict[str, str]:
-    return {keyword: getattr(found, name) for keyword, name in IDENTIFYING.items()}
+def wish(source: Path, arrival: Arrival, layout: Planner) -> str:
+    """Return the plain path of a spool file, in one case.
+
+    Raises
+    ------
+    UnusableError
+        If it cannot be read.
+    """
+    return str(layout.plan(values(source, arrival.identifiers, layout.paths))).casefold()
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Return the digest of a file, in hexadecimal."""
     with path.open("rb") as file:
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)

@@ -13,11 +13,19 @@ NAME = "pydicombatch"  # the logger above all of ours
 
 
 class RunLog:
-    """Collects the program's log lines in a file while it is open."""
+    """Collects the program's log lines in a file while it is open.
 
-    def __init__(self, path: Path) -> None:
+    Parameters
+    ----------
+    path
+        The newest file; older ones get a number behind their name.
+    largest, kept
+        Bytes of a file at most, and how many older ones there may be.
+    """
+
+    def __init__(self, path: Path, *, largest: int = LARGEST, kept: int = KEPT) -> None:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
-        self._handler = _PrivateHandler(path, maxBytes=LARGEST, backupCount=KEPT, encoding="utf-8")
+        self._handler = _PrivateHandler(path, maxBytes=largest, backupCount=kept, encoding="utf-8")
         line = "%(asctime)s %(levelname)s %(threadName)s %(message)s"
         self._handler.setFormatter(logging.Formatter(line))
 

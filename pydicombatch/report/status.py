@@ -3,7 +3,7 @@
 import csv
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -12,6 +12,7 @@ from pydicombatch.core.errors import FatalError
 from pydicombatch.core.model import Outcome
 from pydicombatch.core.records import Counts, Entry
 
+EVIDENCE = ("counters", "related", "instances")  # what verdicts rest on
 SHOWN = 50  # unfinished lines listed on a terminal
 
 
@@ -26,6 +27,8 @@ class Unfinished:
     attempts: int
     reason: str
     remedy: str
+    evidence: str  # what the verdict rests on: counters, related, instances; "": nothing
+    missing: int  # instances that the archive lists and has not sent
 
 
 def unfinished(lines: Iterable[tuple[int, Entry]]) -> Iterator[Unfinished]:
@@ -40,15 +43,20 @@ def unfinished(lines: Iterable[tuple[int, Entry]]) -> Iterator[Unfinished]:
                 entry.attempts,
                 entry.reason,
                 entry.remedy,
+                entry.evidence,
+                entry.missing,
             )
 
 
-def as_json(counts: Counts, failed: Iterable[Unfinished]) -> dict[str, Any]:
-    """Make the object that `status --json` prints."""
+def as_json(
+    counts: Counts, failed: Iterable[Unfinished], evidence: Mapping[str, int]
+) -> dict[str, Any]:
+    """Make the object that `status --json` prints; `evidence` counts the lines by it."""
     outcomes = {name: counts.of(name) for name in ("pending", *(str(o) for o in Outcome))}
     return {
         "lines": counts.lines,
         "outcomes": outcomes,
+        "evidence": {name: evidence.get(name, 0) for name in EVIDENCE},
         "matches": counts.matches,
         "instances": counts.instances,
         "bytes": counts.bytes,

@@ -1,8 +1,8 @@
-"""What arrived for the requests that are out: counted when it comes and when it is stored."""
+"""What arrived for the requests that are out: which instances came, and which are stored."""
 
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 from pydicombatch.core.clock import Clock
 
@@ -11,17 +11,35 @@ GLANCE = 0.1  # seconds between two looks at the clock
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Arrivals of one attempt; duplicates count each time."""
+    """What one attempt brought: distinct instances, by their SOP Instance UIDs."""
 
     arrived: int = 0
     stored: int = 0
-    quarantined: int = 0
+    quarantined: int = 0  # set aside, and not stored by another arrival
     cut_short: bool = False  # nobody waited to the end for what was still on its way
+    times: int = 0  # arrivals, an instance counted each time it came
 
     @property
     def processed(self) -> int:
-        """Arrivals whose fate is in the ledger."""
+        """Instances whose fate is in the ledger."""
         return self.stored + self.quarantined
+
+
+@dataclass(slots=True)
+class _Account:
+    """Arrivals of one request as they come."""
+
+    last: float  # when something happened, in monotonic seconds
+    times: int = 0
+    processed: int = 0  # arrivals whose fate is in the ledger, each time
+    arrived: set[str] = field(default_factory=set)
+    stored: set[str] = field(default_factory=set)
+    aside: set[str] = field(default_factory=set)
+
+    def evidence(self, *, cut_short: bool) -> Evidence:
+        """Sum it up."""
+        quarantined = len(self.aside - self.stored)
+        return Evidence(len(self.arrived), len(self.stored), quarantined, cut_short, self.times)
 
 
 class Accounts:
@@ -38,7 +56,7 @@ class Accounts:
     def __init__(self, clock: Clock, quiet: float) -> None:
         self._clock = clock
         self._quiet = quiet
-        self._open: dict[int, tuple[Evidence, float]] = {}
+        self._open: dict[int, _Account] = {}
         self._changed = threading.Condition()
         self._given_up = False
         self._last_arrival = float("-inf")
@@ -50,20 +68,29 @@ class Accounts:
     def open(self, request: int) -> None:
         """Start counting for a request."""
         with self._changed:
-            self._open[request] = (Evidence(), self._clock.monotonic())
+            self._open[request] = _Account(self._clock.monotonic())
 
-    def arrived(self, requests: Iterable[int]) -> None:
+    def arrived(self, requests: Iterable[int], uid: str) -> None:
         """Count an arrival."""
         self._last_arrival = self._clock.monotonic()
-        self._add(requests, arrived=1)
+        with self._changed:
+            for account in self._touched(requests):
+                account.times += 1
+                account.arrived.add(uid)
 
-    def stored(self, requests: Iterable[int]) -> None:
+    def stored(self, requests: Iterable[int], uid: str) -> None:
         """Count an instance that lies at its final path."""
-        self._add(requests, stored=1)
+        with self._changed:
+            for account in self._touched(requests):
+                account.processed += 1
+                account.stored.add(uid)
 
-    def quarantined(self, requests: Iterable[int]) -> None:
+    def quarantined(self, requests: Iterable[int], uid: str) -> None:
         """Count an instance that was set aside."""
-        self._add(requests, quarantined=1)
+        with self._changed:
+            for account in self._touched(requests):
+                account.processed += 1
+                account.aside.add(uid)
 
     def close(self, request: int, wanted: int | None) -> Evidence:
         """Wait for what is still on its way, then stop counting.
@@ -81,7 +108,7 @@ class Accounts:
             asked = self._clock.monotonic()
             while not (settled := self._settled(request, wanted, asked)) and not self._given_up:
                 self._changed.wait(GLANCE)
-            return replace(self._open.pop(request)[0], cut_short=not settled)
+            return self._open.pop(request).evidence(cut_short=not settled)
 
     def give_up(self) -> None:
         """Let everybody go who waits: the run is being stopped at once."""
@@ -90,18 +117,17 @@ class Accounts:
             self._changed.notify_all()
 
     def _settled(self, request: int, wanted: int | None, asked: float) -> bool:
-        evidence, last = self._open[request]
-        if evidence.processed < evidence.arrived:
+        account = self._open[request]
+        if account.processed < account.times:
             return False
-        if wanted is not None and evidence.arrived >= wanted:
+        if wanted is not None and len(account.arrived) >= wanted:
             return True
-        return self._clock.monotonic() - max(last, asked) >= self._quiet
+        return self._clock.monotonic() - max(account.last, asked) >= self._quiet
 
-    def _add(self, requests: Iterable[int], **more: int) -> None:
-        with self._changed:
-            for request in requests:
-                if request in self._open:
-                    evidence = self._open[request][0]
-                    changes = {name: getattr(evidence, name) + n for name, n in more.items()}
-                    self._open[request] = (replace(evidence, **changes), self._clock.monotonic())
-            self._changed.notify_all()
+    def _touched(self, requests: Iterable[int]) -> list[_Account]:
+        """Return the accounts of these requests, something having happened now."""
+        found = [self._open[request] for request in requests if request in self._open]
+        for account in found:
+            account.last = self._clock.monotonic()
+        self._changed.notify_all()
+        return found

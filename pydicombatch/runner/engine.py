@@ -2,19 +2,21 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import random
 
 from pydicombatch.core.clock import Clock
-from pydicombatch.core.errors import FatalError, Unreachable, as_fatal
+from pydicombatch.core.errors import Busy, FatalError, TransientError, Unreachable, as_fatal
 from pydicombatch.core.log import EventLog
 from pydicombatch.core.ports import Archive
 from pydicombatch.runner.backoff import wait
-from pydicombatch.runner.events import Event, Finished, Retrying
+from pydicombatch.runner.crowd import Crowd
+from pydicombatch.runner.events import Event
 from pydicombatch.runner.executors import EXECUTORS, Surroundings
-from pydicombatch.runner.gate import Admission, Gate
-from pydicombatch.runner.judge import Judgement
+from pydicombatch.runner.gate import Admission, Gate, NoTurnError
 from pydicombatch.runner.pace import Pace
+from pydicombatch.runner.probe import probe
+from pydicombatch.runner.settling import Settings, Settler
 from pydicombatch.runner.summary import Ending
 from pydicombatch.runner.work import Task, Work
 
@@ -23,19 +25,6 @@ LOOK = 0.2  # seconds between two looks at the threads
 ASIDE = 1.0  # seconds between two looks whether anything is left to do
 UNSENT = 20  # times that a request may find the archive gone although its association was open
 ABORT = 10.0  # seconds that a cancelled operation gets before its association is dropped
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How requests are sent."""
-
-    threads: int
-    throttle_time: float  # seconds that a thread rests between two requests
-    attempts: int  # of a request in this run
-    wait: float  # seconds before the second attempt, doubling
-    longest_wait: float  # seconds
-    grace: float  # seconds that running requests get to end by themselves after a stop
-    cancel_at_end: bool  # whether the end of the window cancels what runs
 
 
 class Engine:
@@ -67,15 +56,15 @@ class Engine:
         stop: threading.Event,
         on_event: Callable[[Event], None],
     ) -> None:
-        self._around = around
+        self._around = replace(around, turn=self._turn)
         self._work = work
         self._gate = gate
-        self._pace = pace
+        self._crowd = Crowd(settings.threads)
+        self._settler = Settler(around.ledger, work, pace, clock, settings, on_event)
         self._settings = settings
         self._connect = connect
         self._clock = clock
         self._stop = stop
-        self._on_event = on_event
         self._cancelled = threading.Event()  # the window has ended what runs, or a stop
         self._dropped = threading.Event()  # as `_cancelled`, for good
         self._interrupted = False
@@ -170,9 +159,6 @@ class Engine:
         for session in tuple(self._sessions):
             session.abort()
 
-    def _is_cut_off(self) -> bool:
-        return self._cancelled.is_set() or self._dropped.is_set()
-
     def _serve(self) -> None:
         try:
             archive = self._connect()
@@ -189,24 +175,62 @@ class Engine:
 
     def _next(self, archive: Archive) -> bool:
         """Carry out one request and rest; False when there is none for this thread."""
+        if not self._crowd.enter():
+            archive.close()  # the archive has too many of our associations
+            self._gate.leave()
+            self._clock.wait(self._stop, ASIDE)
+            return not self._work.is_over
+        try:
+            admitted = self._take_one(archive)
+        finally:
+            self._crowd.leave()
+        if admitted is not Admission.GRANTED:
+            return self._is_served_later(admitted)
+        self._rest(self._settings.throttle_time)
+        return True
+
+    def _take_one(self, archive: Archive) -> Admission:
+        """Carry out one request, if there is one and the gate lets it through."""
         task = self._work.take()
         if task is None:
-            return False
+            return Admission.CLOSED
         try:
-            admitted = self._gate.enter(archive.open)
+            admitted = self._enter(archive)
         except BaseException:
             self._work.put_back(task)
             raise
         if admitted is not Admission.GRANTED:
             self._work.put_back(task)
-            return self._is_served_later(admitted)
+            return admitted
         self._busy.append(archive)
         try:
             self._carry_out(archive, task)
         finally:
             self._busy.remove(archive)
+        return admitted
+
+    def _enter(self, archive: Archive) -> Admission:
+        def connect() -> None:
+            try:
+                archive.open()
+            except Busy:
+                self._crowd.rejected()
+                raise
+
+        return self._gate.enter(connect, lambda: probe(archive))
+
+    def _turn(self, archive: Archive) -> None:
+        """Let one more request of the same row leave, by all the rules that hold for the first.
+
+        Raises
+        ------
+        NoTurnError
+            If nothing may leave any more.
+        """
         self._rest(self._settings.throttle_time)
-        return True
+        while (admitted := self._enter(archive)) is not Admission.GRANTED:
+            if not self._is_served_later(admitted):
+                raise NoTurnError
 
     def _is_served_later(self, admitted: Admission) -> bool:
         """Leave the work to the threads that the archive serves, for a while or for good."""
@@ -227,6 +251,7 @@ class Engine:
 
     def _carry_out(self, archive: Archive, task: Task) -> None:
         begun = self._clock.monotonic()
+        down: list[TransientError] = []
         execute = EXECUTORS[self._around.type]
         try:
             attempt, judgement = execute(self._around, archive, task.request)
@@ -236,63 +261,30 @@ class Engine:
                 raise FatalError(exc.problem, exc.remedy) from exc
             self._gate.tripped(exc)
             return
+        except NoTurnError:
+            self._work.put_back(task)
+            return
         except BaseException:
             self._work.put_back(task)
             raise
         seconds = self._clock.monotonic() - begun
-        self._settle(task, attempt, judgement.took(seconds))
-
-    def _settle(self, task: Task, attempt: int, judgement: Judgement) -> None:
-        result = judgement.result
-        if judgement.stop:
-            self._interrupt(attempt, result.reason)
-            self._work.put_back(task)
-            raise FatalError(result.reason, result.remedy)
-        if self._is_cut_off() and judgement.again:
-            self._interrupt(attempt, "It was cut off by a stop or the end of the window")
-            self._work.put_back(task)
-            return
-        if judgement.again and task.attempt < self._settings.attempts:
-            self._retry(task, attempt, result.reason)
-            return
-        self._around.ledger.finish(task.request.id, attempt, result, self._clock.now())
-        self._work.done()
-        self._tell(task, judgement)
-
-    def _retry(self, task: Task, attempt: int, reason: str) -> None:
-        self._interrupt(attempt, reason)
-        settings = self._settings
-        seconds = wait(task.attempt, settings.wait, settings.longest_wait, random())  # noqa: S311
-        self._work.retry(task, seconds)
-        request = task.request
-        log.warning("request.retry", request=request.id, attempt=task.attempt, seconds=seconds)
-        self._on_event(Retrying(request.id, request.line, task.attempt, seconds, reason))
-
-    def _interrupt(self, attempt: int, reason: str) -> None:
-        self._around.ledger.interrupt(attempt, self._clock.now(), reason)
-
-    def _tell(self, task: Task, judgement: Judgement) -> None:
-        result = judgement.result
-        eta = self._pace.finished(self._clock.now())
-        log.info(
-            "request.done",
-            request=task.request.id,
-            row=task.request.line,
-            attempt=task.attempt,
-            outcome=result.outcome.value,
-            matches=result.matches,
-            received=result.received,
-            failed=result.failed,
-            seconds=result.seconds,
+        self._crowd.served()
+        self._settler.settle(
+            task,
+            attempt,
+            judgement.took(seconds),
+            is_cut_off=self._cancelled.is_set() or self._dropped.is_set(),
+            is_down=lambda: self._is_down(archive, down),
         )
-        self._on_event(
-            Finished(
-                task.request.id,
-                task.request.line,
-                result.outcome,
-                result.matches,
-                result.received,
-                result.reason,
-                eta,
-            )
-        )
+        if down:
+            self._gate.tripped(down[0])
+
+    def _is_down(self, archive: Archive, errors: list[TransientError]) -> bool:
+        """Ask the archive, after it has broken off, whether it still answers; note if not."""
+        if self._stop.is_set() or not self._gate.is_open():
+            return False  # nothing may be sent
+        try:
+            probe(archive)
+        except TransientError as exc:
+            errors.append(exc)
+        return bool(errors)

@@ -1,20 +1,22 @@
 """How one request is carried out, by its type: a table row each."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from pydicombatch.core.attribution import Expectation, expectation
+from pydicombatch.core.attribution import Expectation
 from pydicombatch.core.clock import Clock
 from pydicombatch.core.errors import RequestError, TransientError, Unreachable
-from pydicombatch.core.model import Answer, Match, Request, RequestType, Verdict
+from pydicombatch.core.model import Answer, Match, Request, RequestType
 from pydicombatch.core.ports import Archive, Receiver, Sink
-from pydicombatch.core.records import Pending, Result
+from pydicombatch.core.records import Holding, Pending, Result
 from pydicombatch.runner import judge
 from pydicombatch.runner.accounts import Accounts
+from pydicombatch.runner.inventory import Habits, Turn
 from pydicombatch.runner.judge import Judgement
 from pydicombatch.runner.message_ids import MessageIds
+from pydicombatch.runner.retrieve import Retrieval
 
 TOGETHER = 500  # matches put into the ledger at a time, so that memory stays flat
 
@@ -32,6 +34,17 @@ class AttemptLedger(Protocol):
 
     def interrupt(self, attempt: int, now: datetime, reason: str) -> None:
         """Record that an attempt came to nothing; its request stays pending."""
+
+    def postpone(
+        self, request: int, attempt: int, tries: int, due: datetime, reason: str, now: datetime
+    ) -> None:
+        """Record that an attempt has failed, the n-th in a row, and when the next may leave."""
+
+    def resent(self, attempt: int, message_id: int) -> None:
+        """Record that an attempt goes on with another C-MOVE."""
+
+    def holding(self, request: int) -> Holding:
+        """Return what lies here for a request, and how often it was sent."""
 
     def finish(self, request: int, attempt: int, result: Result, now: datetime) -> None:
         """Record the outcome of a request."""
@@ -51,6 +64,9 @@ class Surroundings:
     receiver: Receiver | None  # None: nothing is stored here
     destination: str  # AE title that C-MOVE sends to
     sink: Sink | None = None  # where instances go that come on our own association (C-GET)
+    verify_instances: bool = False  # whether counts are never enough
+    habits: Habits = field(default_factory=Habits)  # of the archive
+    turn: Turn = lambda _: None  # waits until one more request of the same row may leave
 
     def request(self, pending: Pending) -> Request:
         """Make the request of a pending row."""
@@ -93,47 +109,36 @@ def echo(around: Surroundings, archive: Archive, pending: Pending) -> tuple[int,
 
 
 def move(around: Surroundings, archive: Archive, pending: Pending) -> tuple[int, Judgement]:
-    """Send a C-MOVE; it leaves only when its instances are expected, and ends when they are in."""
+    """Send a C-MOVE; to ourselves, with all that makes sure that everything has come."""
 
     def send(request: Request, message_id: int) -> Answer:
         return archive.move(request, message_id, around.destination, lambda _: None)
 
-    return _retrieve(around, pending, send)
+    if around.receiver is not None:
+        return Retrieval(around, around.receiver, archive, pending, send).carry_out()
+    message_id = around.message_ids.take()
+    try:
+        attempt = around.ledger.start_attempt(around.run, pending.id, around.clock.now())
+        around.ledger.resent(attempt, message_id)
+        request = around.request(pending)
+        outcome = _judged(
+            around, attempt, pending.id, lambda: judge.forward(send(request, message_id))
+        )
+        return attempt, outcome
+    finally:
+        around.message_ids.give_back(message_id)
 
 
 def get(around: Surroundings, archive: Archive, pending: Pending) -> tuple[int, Judgement]:
     """Send a C-GET; its instances come on the same association and take the way of all others."""
-    sink = around.sink
-    if sink is None:
+    receiver, sink = around.receiver, around.sink
+    if receiver is None or sink is None:
         raise RuntimeError("a C-GET needs a sink")
-    return _retrieve(around, pending, lambda request, number: archive.get(request, number, sink))
 
+    def send(request: Request, message_id: int) -> Answer:
+        return archive.get(request, message_id, sink, lambda: around.turn(archive))
 
-def _retrieve(
-    around: Surroundings, pending: Pending, ask: Callable[[Request, int], Answer]
-) -> tuple[int, Judgement]:
-    message_id = around.message_ids.take()
-    request = around.request(pending)
-    expected = expectation(pending.id, message_id, request)
-
-    def send() -> Judgement:
-        answer = ask(request, message_id)
-        if around.receiver is None:
-            return judge.forward(answer)
-        # after a refusal of everything nothing more will come, so nobody waits for it
-        wanted = 0 if answer.verdict is Verdict.STOP else answer.tally.sent
-        return judge.retrieve(answer, around.accounts.close(pending.id, wanted))
-
-    try:
-        attempt = around.ledger.start_attempt(around.run, pending.id, around.clock.now(), expected)
-        if around.receiver is not None:
-            around.accounts.open(pending.id)
-            around.receiver.expect(expected)
-        return attempt, _judged(around, attempt, pending.id, send)
-    finally:
-        if around.receiver is not None:
-            around.receiver.settle(pending.id)
-        around.message_ids.give_back(message_id)
+    return Retrieval(around, receiver, archive, pending, send).carry_out()
 
 
 def _judged(

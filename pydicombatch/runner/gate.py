@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import Enum
 
 from pydicombatch.core.clock import Clock
-from pydicombatch.core.errors import FatalError, TransientError
+from pydicombatch.core.errors import FatalError, PydicombatchError, TransientError
 from pydicombatch.core.log import EventLog
 from pydicombatch.runner.breaker import Breaker
 from pydicombatch.runner.events import Event, Resumed, Waiting
@@ -17,6 +17,10 @@ log = EventLog(__name__)
 KNOCK = 0.5  # seconds between two looks at an archive that is out of reach
 FULL = "the disk of the state directory is too full; make space"
 OUTAGE = "the archive cannot be reached"
+
+
+class NoTurnError(Exception):
+    """Nothing may leave any more: the run was stopped, or ends with its window."""
 
 
 class Admission(Enum):
@@ -75,7 +79,9 @@ class Gate:
         self._lock = threading.Lock()
         self.window_ended = False
 
-    def enter(self, connect: Callable[[], None]) -> Admission:
+    def enter(
+        self, connect: Callable[[], None], probe: Callable[[], None] = lambda: None
+    ) -> Admission:
         """Wait until a request may leave.
 
         Parameters
@@ -83,6 +89,9 @@ class Gate:
         connect
             Opens the association of this thread; raises `TransientError` while the archive is
             out of reach, or takes no more of them.
+        probe
+            Makes sure, after an outage, that the archive does more than accept associations;
+            raises like `connect`.
 
         Raises
         ------
@@ -95,7 +104,7 @@ class Gate:
                     self.window_ended = True
                     return Admission.CLOSED
                 self._rest()
-            elif admission := self._try(connect):
+            elif admission := self._try(connect, probe):
                 return admission
         return Admission.CLOSED
 
@@ -128,9 +137,14 @@ class Gate:
         if not self._breaker.is_open and self._serves_others():
             log.info("archive.busy", error=type(error).__name__)
             return
+        self._hold(error)
+
+    def _hold(self, error: PydicombatchError) -> None:
         with self._lock:
+            self._served.discard(threading.get_ident())
             self._refused.pop(threading.get_ident(), None)
-        self._breaker.trip(error)
+        if not self._breaker.trip(error):
+            return  # another thread has said it
         self._say(f"{OUTAGE}: {error.problem}")
         log.warning("archive.unreachable", error=type(error).__name__)
 
@@ -150,14 +164,14 @@ class Gate:
         self._say(self._schedule.describe(now), self._schedule.opens_at(now))
         self._clock.wait(self._stop, self._schedule.nap(now))
 
-    def _try(self, connect: Callable[[], None]) -> Admission | None:
+    def _try(self, connect: Callable[[], None], probe: Callable[[], None]) -> Admission | None:
         """Take one turn; None is to look again. In an outage only one thread tries the archive."""
         if self._breaker.is_open and not self._breaker.may_knock():
             self._clock.wait(self._stop, KNOCK)
             return None
         if self._waits_for_room():
             return None
-        if not self._reaches(connect):
+        if not self._reaches(connect, probe):
             return Admission.ASIDE if self.refusals else None
         if not self._has_its_turn():
             return None
@@ -181,11 +195,16 @@ class Gate:
         self._clock.wait(self._stop, KNOCK)
         return True
 
-    def _reaches(self, connect: Callable[[], None]) -> bool:
+    def _reaches(self, connect: Callable[[], None], probe: Callable[[], None]) -> bool:
         try:
             connect()
+            if self._breaker.is_open:
+                probe()
         except TransientError as exc:
             self.tripped(exc)
+            return False
+        except FatalError as exc:
+            self._hold(exc)  # ends the run, unless the archive has served us before
             return False
         with self._lock:
             self._served.add(threading.get_ident())

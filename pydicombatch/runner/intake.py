@@ -14,6 +14,7 @@ from pydicombatch.core.model import Arrival, Known, Quarantined, Stored
 from pydicombatch.core.ports import Processor
 from pydicombatch.runner.accounts import Accounts
 from pydicombatch.runner.events import Event, InstanceStored
+from pydicombatch.runner.quarantine_limit import QuarantineLimit
 
 log = EventLog(__name__)
 WAITING = 64  # arrivals between the receiver and the workers; then the receiver answers later
@@ -48,6 +49,8 @@ class Intake:
         Hears of every stored instance.
     on_fatal
         Called once when nothing more can be stored; what is unprocessed stays in the spool.
+    limit
+        Ends the run when too many are quarantined at its beginning.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Intake:
         workers: int,
         on_event: Callable[[Event], None],
         on_fatal: Callable[[FatalError], None],
+        limit: QuarantineLimit | None = None,
     ) -> None:
         self._processor = processor
         self._ledger = ledger
@@ -66,6 +70,7 @@ class Intake:
         self._clock = clock
         self._on_event = on_event
         self._on_fatal = on_fatal
+        self._limit = limit
         self._broken = False
         self._breaking = threading.Lock()
         self._arrivals: queue.Queue[Arrival | None] = queue.Queue(WAITING)
@@ -83,7 +88,7 @@ class Intake:
 
     def announce(self, arrival: Arrival) -> None:
         """Take an arrival on; blocks while the workers are behind, so that the peer waits."""
-        self._accounts.arrived(arrival.requests)
+        self._accounts.arrived(arrival.requests, arrival.identifiers.sop_instance_uid)
         self._arrivals.put(arrival)
 
     def close(self) -> None:
@@ -137,6 +142,8 @@ class Intake:
                 for one in batch:
                     self._processor.discard(one.arrival)
                 self._tell(stored, quarantined)
+                if self._limit is not None:
+                    self._limit.count(batch)
             except Exception as exc:  # noqa: BLE001 - what is not recorded stays in the spool
                 self._fail(exc)
             for one in batch:
@@ -144,12 +151,12 @@ class Intake:
 
     def _tell(self, stored: Sequence[Stored], quarantined: Sequence[Quarantined]) -> None:
         for one in stored:
-            self._accounts.stored(one.arrival.requests)
+            self._accounts.stored(one.arrival.requests, _uid(one))
             if not one.duplicate:
                 self._on_event(InstanceStored(one.size, one.kept))
         for each in quarantined:
             log.warning("instance.quarantined", reason=each.reason)
-            self._accounts.quarantined(each.arrival.requests)
+            self._accounts.quarantined(each.arrival.requests, _uid(each))
 
     def _fail(self, exc: Exception) -> None:
         with self._breaking:
@@ -180,6 +187,10 @@ class Intake:
         with self._free:
             self._line.pop(arrival.file, None)
             self._free.notify_all()
+
+
+def _uid(one: Stored | Quarantined) -> str:
+    return one.arrival.identifiers.sop_instance_uid
 
 
 def _drain(

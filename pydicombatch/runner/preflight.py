@@ -14,6 +14,7 @@ from pydicombatch.core.model import Verdict
 from pydicombatch.core.ports import Archive
 
 LEAST_FREE = 1_000_000_000  # bytes; less is said to be too little for images
+ANSWER = 5.0  # seconds that a port of this machine may take
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,21 @@ def port(bind: str, number: int) -> Check:
     except OSError as exc:
         return Check("local.port", str(number), *_unbound(exc, number, bind), 2)
     return Check("local.port", f"{number} is free")
+
+
+def listening(bind: str, number: int) -> Check:
+    """Look whether our storage SCP, or anything, answers on its port of this machine."""
+    try:
+        with socket.create_connection((bind or "localhost", number), ANSWER):
+            return Check("local.port", f"{number} answers")
+    except OSError as exc:
+        return Check(
+            "local.port",
+            str(number),
+            f"Nothing answers on port {number} ({type(exc).__name__})",
+            "Look into run.log, and start the run again if it is stuck",
+            1,
+        )
 
 
 def _unbound(exc: OSError, number: int, bind: str) -> tuple[str, str]:

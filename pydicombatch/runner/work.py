@@ -20,6 +20,7 @@ class Task:
     request: Pending
     attempt: int = 1
     unsent: int = 0  # how often the archive went away between its association and this request
+    spared: int = 0  # how often an attempt was not counted because the archive had gone down
 
 
 class Work:
@@ -33,9 +34,19 @@ class Work:
         Decides when a retry is due.
     limit
         The most requests to hand out, None for all.
+    longest_wait
+        Seconds that a request from an earlier run is waited for at most, whatever the wall clock
+        says of the time at which it is due.
     """
 
-    def __init__(self, fetch: Fetch, clock: Clock, limit: int | None = None) -> None:
+    def __init__(
+        self,
+        fetch: Fetch,
+        clock: Clock,
+        limit: int | None = None,
+        longest_wait: float = float("inf"),
+    ) -> None:
+        self._longest_wait = longest_wait
         self._fetch = fetch
         self._clock = clock
         self._left = limit
@@ -111,7 +122,18 @@ class Work:
             self._left -= len(found)
         if found:
             self._line = found[-1].line
-        self._ready.extend(map(Task, found))
+        for request in found:
+            self._admit(Task(request, request.tries + 1))
+
+    def _admit(self, task: Task) -> None:
+        """Put a request where it belongs: an earlier run may have failed with it just now."""
+        due = task.request.due
+        left = 0.0 if due is None else (due - self._clock.now()).total_seconds()
+        if left <= 0:
+            self._ready.append(task)
+            return
+        moment = self._clock.monotonic() + min(left, self._longest_wait)
+        heapq.heappush(self._later, (moment, task.request.line, task))
 
     def _pause(self) -> float | None:
         if not self._later:

@@ -152,6 +152,15 @@ def make_private(directory: Path) -> None:
         _sync_parent(one)
 
 
+def sync_path(directory: Path) -> None:
+    """Make the names in a directory durable."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        sync(handle)
+    finally:
+        os.close(handle)
+
+
 def _sync_parent(directory: Path) -> None:
     """Make a directory's own name durable: all that is durable in it would be lost without."""
     try:

@@ -1,4 +1,4 @@
-"""F39: few descriptors, little memory: degraded or stopped with a message.
+"""F39: few descriptors, little memory, no threads: degraded or stopped with a message.
 
 Whatever the limit, the run ends by itself, nothing half lies under a final name, and a run without
 the limit finishes the work as if nothing had been.
@@ -29,6 +29,7 @@ sys.argv = ["pydicombatch", *sys.argv[3:]]
 runpy.run_module("pydicombatch", run_name="__main__", alter_sys=True)
 """
 MIB = 1 << 20
+OWN_THREADS = 7  # ledger, projector, two workers, committer, storage SCP, one request
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +102,21 @@ def test_f39_a_memory_limit_ends_a_run_with_a_message_at_worst(
         folder = tmp_path / str(mebibytes)
         job = scene.job(folder, request={"threads": 4}, retry={"attempts": 2, "wait": 0.1})
         ended_by_itself(run_limited(job, "RLIMIT_AS", mebibytes * MIB))
+        finishes_without_the_limit(job, undisturbed)
+
+
+@pytest.mark.timeout(1800)
+def test_f39_a_run_that_cannot_start_a_thread_of_its_own_ends_and_can_go_on(
+    scene: Scene, undisturbed: Result, tmp_path: Path, full: bool
+) -> None:
+    for number in range(1, OWN_THREADS + 1) if full else (1, 3, 5, OWN_THREADS):
+        job = scene.job(tmp_path / str(number), retry={"attempts": 2, "wait": 0.1})
+        fail = f"thread:{errno.EAGAIN}:{number}:0"
+        shim = Shim(job.folder / "disk", job.folder, fail=fail)
+        ended = run_under(shim, job, limit=60)
+        assert shim.chosen() >= number, "nothing failed"
+        ended_by_itself(ended)
+        assert "another thread" in ended.text, ended.text
         finishes_without_the_limit(job, undisturbed)
 
 

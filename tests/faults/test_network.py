@@ -112,8 +112,11 @@ def test_f01_an_association_that_is_dropped_every_third_request_repeats_nothing_
         assert ended.code == 0, ended.text
         assert dropping.faults >= 1
         assert result(job) == undisturbed
-        # four requests, and each one that was dropped once more; the C-ECHOs are none of them
-        assert dropping.requests - dropping.faults == len(scene.studies())
+        # four requests, a query each that verifies them, and what was dropped at most once more;
+        # the C-ECHOs are none of them
+        served = dropping.requests - dropping.faults
+        assert len(scene.studies()) <= served <= 2 * len(scene.studies())
+        assert sum(attempts_of(job)) <= len(scene.studies()) + dropping.faults
 
 
 def test_f16_while_the_archive_is_away_everybody_waits_and_no_attempt_is_burnt(

@@ -164,9 +164,9 @@ TABLE: dict[str, tuple[Damage, str, str]] = {
         setting("request", elements=["PatientID"]), "QueryRetrieveLevel is missing",
         "Add QueryRetrieveLevel=",
     ),
-    "anonymization": (
+    "an anonymizer script that is empty": (
         anonymizing,
-        "anonymization.enabled is true, but this version cannot anonymize yet", "Set it to false",
+        "a.script: The anonymizer script changes nothing", "Enable its elements",
     ),
     "an impossible time": (
         setting("schedule", enabled=True, start_time="25:00", end_time="07:00"),

@@ -108,12 +108,14 @@ class Asked:
 
 @dataclass
 class Script:
-    """What is played: one list of steps a request, the last list again and again."""
+    """What is played: one list of steps a request, the last list again and again, or as asked."""
 
-    answers: Sequence[Sequence[Step]] = ((Final(),),)
+    answers: "Sequence[Sequence[Step]] | Callable[[Asked], Sequence[Step]]" = ((Final(),),)
     reject: Sequence[tuple[int, int, int]] = ()  # (result, source, reason) for the first ones
     contexts: Sequence[str] = CONTEXTS
     destinations: dict[str, int] = field(default_factory=dict)  # AE title -> port on loopback
+    # What a C-FIND is answered with in place of `answers`; None: after a C-MOVE it is refused.
+    queries: "Callable[[Asked], Sequence[Step]] | None" = None
     idle_abort: bool = False  # abort after each operation's final response
     idle_release: bool = False  # release after each operation's final response
 
@@ -125,6 +127,7 @@ class FakeArchive:
         self.aet = aet
         self.port = free_port()
         self.asked: list[Asked] = []
+        self.queried: list[Asked] = []  # those that are answered from `queries`
         self.echoes = 0
         self.cancelled: list[int] = []
         self.associations = 0
@@ -195,15 +198,25 @@ class FakeArchive:
             identifier,
             str(getattr(request, "MoveDestination", "") or ""),
         )
-        with self._lock:
-            number = min(len(self.asked), len(self._script.answers) - 1)
-            self.asked.append(asked)
-        for step in self._script.answers[number]:
+        for step in self._steps(asked):
             self._perform(step, assoc, request, context, asked)
         if self._script.idle_abort:
             assoc.abort(block=False)
         if self._script.idle_release:
             assoc.acse.send_release()
+
+    def _steps(self, asked: Asked) -> Sequence[Step]:
+        queries = self._script.queries
+        with self._lock:
+            moved = any(one.operation == "MOVE" for one in self.asked)
+            if asked.operation == "FIND" and (moved or queries is not None):
+                self.queried.append(asked)
+                return queries(asked) if queries is not None else [Final(0xA900)]
+            answers = self._script.answers
+            self.asked.append(asked)
+            if callable(answers):
+                return answers(asked)
+            return answers[min(len(self.asked), len(answers)) - 1]
 
     def _perform(
         self, step: Step, assoc: Association, request: C_FIND | C_MOVE, context: int, asked: Asked

@@ -23,7 +23,7 @@ from pydicombatch.core.model import (
     Verdict,
 )
 from pydicombatch.core.ports import Sink
-from pydicombatch.core.records import Entry, Pending, Result
+from pydicombatch.core.records import Entry, Holding, Pending, Result
 
 LIMIT = 20.0  # seconds after which a test that hangs fails
 DONE = Answer(0x0000, Verdict.DONE)
@@ -112,7 +112,9 @@ class FakeArchive:
     ) -> Answer:
         return self._script(request, self)
 
-    def get(self, request: Request, message_id: int, sink: Sink) -> Answer:
+    def get(
+        self, request: Request, message_id: int, sink: Sink, turn: Callable[[], None]
+    ) -> Answer:
         return self._script(request, self)
 
     def cancel(self) -> None:
@@ -215,7 +217,7 @@ class FakeInstances:
             uid = one.arrival.identifiers.sop_instance_uid
             self.journal.append(f"record {one.arrival.file.name}")
             if isinstance(one, Stored):
-                self._known[uid] = Known(one.path, one.sha256)
+                self._known[uid] = Known(one.path, one.sha256, one.received_sha256)
 
 
 class FakeAttempts:
@@ -225,6 +227,9 @@ class FakeAttempts:
         self._lock = threading.Lock()
         self.started: list[int] = []
         self.interrupted: list[str] = []
+        self.postponed: list[tuple[int, int, datetime]] = []  # request, tries, due
+        self.message_ids: list[int] = []
+        self.held: dict[int, set[str]] = {}  # request -> SOP Instance UIDs stored for it
         self.finished: dict[int, Result] = {}
         self.staged: list[tuple[int, int]] = []  # first, how many
 
@@ -241,6 +246,21 @@ class FakeAttempts:
     def interrupt(self, attempt: int, now: datetime, reason: str) -> None:
         with self._lock:
             self.interrupted.append(reason)
+
+    def postpone(
+        self, request: int, attempt: int, tries: int, due: datetime, reason: str, now: datetime
+    ) -> None:
+        with self._lock:
+            self.interrupted.append(reason)
+            self.postponed.append((request, tries, due))
+
+    def resent(self, attempt: int, message_id: int) -> None:
+        with self._lock:
+            self.message_ids.append(message_id)
+
+    def holding(self, request: int) -> Holding:
+        with self._lock:
+            return Holding(self.started.count(request), frozenset(self.held.get(request, ())))
 
     def finish(self, request: int, attempt: int, result: Result, now: datetime) -> None:
         with self._lock:

@@ -19,7 +19,21 @@ README = ROOT / "README.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 FIND = ROOT / "docs" / "find.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
-DOCUMENTS = (README, CONFIGURATION, FIND, CONTRIBUTING, ROOT / "CHANGELOG.md")
+ANONYMIZATION = ROOT / "docs" / "anonymization.md"
+CONCEPTS = ROOT / "docs" / "concepts.md"
+COOKBOOK = ROOT / "docs" / "cookbook.md"
+OPERATION = ROOT / "docs" / "operation.md"
+DOCUMENTS = (
+    README,
+    CONFIGURATION,
+    ANONYMIZATION,
+    CONCEPTS,
+    COOKBOOK,
+    FIND,
+    OPERATION,
+    CONTRIBUTING,
+    ROOT / "CHANGELOG.md",
+)
 
 _BLOCK = re.compile(
     r"(?:^<!-- (?P<marker>[^\n]*?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$",

@@ -22,9 +22,13 @@ from pydicombatch.core.model import Outcome
 from pydicombatch.plan.rules import LEVELS
 from pydicombatch.runner.summary import SOME_FAILED, WINDOW_ENDED
 from tests.support.markdown import (
+    ANONYMIZATION,
     CONFIGURATION,
     CONTRIBUTING,
+    COOKBOOK,
     DOCUMENTS,
+    FIND,
+    OPERATION,
     README,
     ROOT,
     Block,
@@ -64,7 +68,11 @@ def complete(block: Block) -> dict[str, Any]:
 
 
 def loaded(block: Block) -> Loaded:
-    return parse(yaml.safe_dump(complete(block)), "example.yml", {"PACS_HOST": "pacs.example.org"})
+    return parse(
+        yaml.safe_dump(complete(block)),
+        "example.yml",
+        {"PACS_HOST": "pacs.example.org", "STUDY": "1.2.3"},
+    )
 
 
 def command_lines() -> Iterator[tuple[str, list[str]]]:
@@ -131,9 +139,14 @@ def test_every_command_line_in_the_documents_is_one() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_is_documented(name: str) -> None:
-    written = " ".join(code for document in DOCUMENTS for code in inline_code(document))
-    documented = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", written))
+    inline = [*inline_code(README), *inline_code(ANONYMIZATION), *inline_code(FIND)]
+    documented = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", " ".join(inline)))
     assert options(name) - documented == set()
+
+
+def test_the_table_of_options_of_anonymize_has_them_all_and_no_other() -> None:
+    rows = table(section(ANONYMIZATION, "Files and folders, without an archive"), "option")
+    assert {row[0].strip("`").split()[0] for row in rows} == options("anonymize")
 
 
 def test_every_option_of_a_table_belongs_to_its_command() -> None:
@@ -248,7 +261,7 @@ def anchors(document: Path) -> set[str]:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda one: one.name)
 def test_every_file_of_the_repository_that_is_named_exists(document: Path) -> None:
-    kept = r"(?:bin|config|docs|tests|pydicombatch)/[\w./-]+|pyproject\.toml|environment\.yaml"
+    kept = r"(?:bin|config|docs|tests|pydicombatch)/[\w./@-]+|pyproject\.toml|environment\.yaml"
     text = " ".join([*inline_code(document), *(one.text for one in blocks(document))])
     for name in re.findall(rf"(?<![\w/.~$-])(?:{kept})", text):
         assert (ROOT / name).exists(), name
@@ -304,3 +317,25 @@ def test_what_is_shown_is_compared_with_what_is_printed(
     shown: list[str], real: list[str], found: str
 ) -> None:
     assert difference(shown, real) == found
+
+
+def test_the_crontab_that_is_shown_is_the_sample() -> None:
+    sample = read(ROOT / "config" / "crontab")
+    shown = [
+        one.text for document in DOCUMENTS for one in blocks(document) if one.kind == "crontab"
+    ]
+    assert len(shown) == 2
+    assert all(one in sample for one in shown)
+
+
+def test_the_cookbook_has_ten_recipes() -> None:
+    titles = re.findall(r"^## (\d+)\. ", read(COOKBOOK), re.MULTILINE)
+    assert titles == [str(number) for number in range(1, 11)]
+    configs = [one for one in blocks(COOKBOOK) if one.language == "yaml"]
+    assert len(configs) == 10
+
+
+def test_the_variables_of_the_container_scripts_are_all_documented() -> None:
+    rows = {row[0].strip("`") for row in table(section(OPERATION, "Containers"), "variable")}
+    scripts = "".join(read(one) for one in (ROOT / "bin").glob("*.sh"))
+    assert rows == set(re.findall(r"\$\{(PYDICOMBATCH_\w+|PIP_CONFIG_FILE)", scripts))

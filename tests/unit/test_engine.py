@@ -10,13 +10,14 @@ from pydicombatch.core.model import Answer, Match, Outcome, Request, RequestType
 from pydicombatch.core.records import Result
 from pydicombatch.runner.accounts import Accounts
 from pydicombatch.runner.breaker import Breaker
-from pydicombatch.runner.engine import Engine, Settings
+from pydicombatch.runner.engine import Engine
 from pydicombatch.runner.events import Event, Finished, Retrying
 from pydicombatch.runner.executors import Surroundings
 from pydicombatch.runner.gate import Gate
 from pydicombatch.runner.message_ids import MessageIds
 from pydicombatch.runner.pace import Pace
 from pydicombatch.runner.schedule import Schedule, Window
+from pydicombatch.runner.settling import Settings
 from pydicombatch.runner.summary import Ending
 from pydicombatch.runner.throttle import RequestRate
 from pydicombatch.runner.work import Work
@@ -513,8 +514,9 @@ def test_a_retrieve_is_expected_before_it_leaves_and_settled_when_all_is_in() ->
     def script(request: Request, archive: FakeArchive) -> Answer:
         assert receiver.heard[-1] == ("expect", request.row)
         for n in range(3):
-            site.accounts.arrived(arrival(str(n), request.row).requests)
-            site.accounts.stored([request.row])
+            site.accounts.arrived(arrival(str(n), request.row).requests, str(n))
+            site.accounts.stored([request.row], str(n))
+            site.ledger.held.setdefault(request.row, set()).add(str(n))
         return replace(DONE, tally=Tally(completed=3))
 
     site = Site(script, kind=RequestType.MOVE, receiver=receiver)
@@ -527,8 +529,9 @@ def test_a_retrieve_is_expected_before_it_leaves_and_settled_when_all_is_in() ->
 
 def test_a_retrieve_whose_instances_are_missing_is_tried_again_and_is_partial_then() -> None:
     def script(request: Request, archive: FakeArchive) -> Answer:
-        site.accounts.arrived([request.row])
-        site.accounts.stored([request.row])
+        site.accounts.arrived([request.row], "a")
+        site.accounts.stored([request.row], "a")
+        site.ledger.held[request.row] = {"a"}
         return replace(DONE, tally=Tally(completed=2))
 
     site = Site(script, [1], kind=RequestType.MOVE, receiver=FakeReceiver())

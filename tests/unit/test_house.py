@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,13 +22,12 @@ def name(file: Path) -> str:
 
 def own_files() -> list[Path]:
     """Every file that is or would be in the repository; in a plain copy, all of the usual ones."""
-    listing = subprocess.run(
-        ["git", "-C", str(ROOT), "ls-files", "-z", "-co", "--exclude-standard"],
-        capture_output=True,
-        text=True,
-    )
-    if listing.returncode == 0:
-        files = [ROOT / one for one in listing.stdout.split("\0") if one]
+    command = ["git", "-C", str(ROOT), "ls-files", "-z", "-co", "--exclude-standard"]
+    listed = ""
+    with suppress(FileNotFoundError):  # a fresh machine has no git
+        listed = subprocess.run(command, capture_output=True, text=True).stdout
+    if listed:
+        files = [ROOT / one for one in listed.split("\0") if one]
     else:
         kept = ("pydicombatch", "tests", "benchmarks", "bin", "config")
         files = [file for folder in kept for file in (ROOT / folder).rglob("*")]

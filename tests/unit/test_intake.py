@@ -73,7 +73,7 @@ def test_what_was_announced_is_stored_recorded_and_counted_before_closing_return
         for n in range(300):
             site.intake.announce(arrival(str(n), 1))
     assert len(site.ledger.stored) == len(site.discarded) == 300
-    assert site.accounts.close(1, 300) == Evidence(300, 300)
+    assert site.accounts.close(1, 300) == Evidence(300, 300, times=300)
     assert site.events == [InstanceStored(100)] * 300
     assert site.fatal == []
 
@@ -170,7 +170,7 @@ def test_a_quarantined_instance_is_recorded_counted_and_no_event() -> None:
     site.accounts.open(1)
     with closing(site):
         site.intake.announce(arrival("1", 1))
-    assert site.accounts.close(1, 1) == Evidence(1, 0, 1)
+    assert site.accounts.close(1, 1) == Evidence(1, 0, 1, times=1)
     assert (len(site.ledger.quarantined), site.events) == (1, [])
     assert site.discarded == {"spooled-1"}
 

@@ -35,7 +35,7 @@ def answer(verdict: Verdict = DONE, status: int = 0, **tally: int) -> Answer:
         (answer(), Evidence(3, 3), COMPLETE, False),  # an archive that does not count
         (answer(completed=2), Evidence(4, 4), COMPLETE, False),  # it counted too few
         (answer(completed=0, warning=0), Evidence(), EMPTY, False),
-        (answer(), Evidence(), EMPTY, False),
+        (answer(), Evidence(), FAILED, True),  # it says nothing at all
         (answer(completed=3), Evidence(2, 2), PARTIAL, True),
         (answer(completed=3), Evidence(3, 2), PARTIAL, True),
         (answer(completed=3), Evidence(), FAILED, True),

@@ -1,6 +1,7 @@
 """The port `Archive` over one DICOM association."""
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import cycle
@@ -27,7 +28,7 @@ from pydicombatch.backends.dimse.responses import (
 )
 from pydicombatch.backends.dimse.retrieval import Retrieval
 from pydicombatch.backends.dimse.store import Store
-from pydicombatch.backends.dimse.wire import ProtocolError, Wire
+from pydicombatch.backends.dimse.wire import Wire
 from pydicombatch.core.errors import TransientError
 from pydicombatch.core.found import Found
 from pydicombatch.core.model import (
@@ -42,9 +43,7 @@ from pydicombatch.core.model import (
 )
 from pydicombatch.core.ports import Sink
 
-IGNORES_KEYS = 0xFF01  # PS3.4 C.4.1.1.4: pending, but optional keys were not supported
 CANCELLED = Answer(0xFE00, Verdict.DONE)  # PS3.4 C.4.1.1.4, as we wished
-ASKED_BEFORE = {RequestType.GET: (RequestType.FIND,)}  # a C-GET wants to know what will come
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +71,24 @@ class DimseArchive:
     last_arrival
         Monotonic seconds of the last instance that was pushed to us, if anybody knows: an archive
         that sends instances but no pending responses is not silent.
+    also
+        What will be asked for now and then: negotiated together with `type_`, but not missed.
     """
 
     def __init__(
-        self, peer: Peer, model: str, type_: RequestType, last_arrival: LastArrival = never
+        self,
+        peer: Peer,
+        model: str,
+        type_: RequestType,
+        last_arrival: LastArrival = never,
+        also: Sequence[RequestType] = (),
     ) -> None:
         silence_libraries()
         self._peer = peer
         self._model = model
         self._type = type_
         self._last_arrival = last_arrival
-        verbs = (type_, *ASKED_BEFORE.get(type_, ()), RequestType.ECHO)
+        verbs = (type_, RequestType.ECHO, *also)
         self._syntaxes = list(dict.fromkeys(abstract_syntax(model, verb) for verb in verbs))
         self._ids = cycle(range(1, 1 << 16))
         self._association: Association | None = None
@@ -123,25 +129,10 @@ class DimseArchive:
         Behind the last one that is wanted a C-CANCEL is sent; the answer is a success then, with
         the status 0xFE00 even if the archive had to be left while it went on.
         """
-        unreadable = 0
         limit = Limit(most, on_found, self.cancel)
-
-        def pending(message: Message, context: Context) -> None:
-            nonlocal unreadable
-            try:
-                found = identifier.decode(message.data_set, context.transfer_syntax)
-            except ProtocolError:
-                unreadable += 1
-                return
-            ignores = message.command.number(Tag.STATUS) == IGNORES_KEYS
-            limit.take(Found(message.data_set or b"", context.transfer_syntax, found, ignores))
-
-        def patience() -> float:
-            return limit.patience
-
         try:
             message, context = self._ask(
-                RequestType.FIND, next(self._ids), {}, request, pending, patience
+                RequestType.FIND, next(self._ids), {}, request, limit.take, limit.patience
             )
         except (EnoughError, TransientError):
             if not limit.is_reached:
@@ -150,7 +141,7 @@ class DimseArchive:
         final = answer(RequestType.FIND, message, context.transfer_syntax)
         if limit.is_reached and final.status == CANCELLED.status:
             return CANCELLED
-        return final if not unreadable else with_holes(final, unreadable)
+        return with_holes(final, limit.unreadable) if limit.unreadable else final
 
     def move(
         self,
@@ -176,7 +167,9 @@ class DimseArchive:
         )
         return answer(RequestType.MOVE, message, context.transfer_syntax, destination)
 
-    def get(self, request: Request, message_id: int, sink: Sink) -> Answer:
+    def get(
+        self, request: Request, message_id: int, sink: Sink, turn: Callable[[], None]
+    ) -> Answer:
         """Send a C-GET; instances come back on the same association and go into `sink`.
 
         It is sent again, for the classes and transfer syntaxes that are left, when instances
@@ -191,7 +184,7 @@ class DimseArchive:
         """
         identifier.refuse_everything(request)
         self._is_cut = False
-        return self._retrieval.carry_out(request, message_id, sink)
+        return self._retrieval.carry_out(request, message_id, sink, turn)
 
     def get_once(
         self, request: Request, message_id: int, storage: tuple[Proposal, ...], sink: Sink
@@ -263,14 +256,15 @@ class DimseArchive:
         self._running = _Running(association, context, message_id)
         try:
             association.send(context, fields, data)
+            deadline = time.monotonic() + self._peer.timeouts.total
             while True:
                 store = self._store if operation is RequestType.GET else None
                 divert = store.divert if store else None
-                message = association.receive(self._last_arrival, patience(), divert)
+                message = association.receive(self._last_arrival, deadline, patience(), divert)
                 if store is not None and message.deposit is not None:
                     store.answer(message)
                     continue
-                if status_of(message, operation, self._running.message_id, context) not in PENDING:
+                if status_of(message, operation, message_id, context) not in PENDING:
                     return message, context
                 on_pending(message, context)
         except BaseException:  # also a caller's own: answers left unread would reach the next one

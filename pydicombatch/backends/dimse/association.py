@@ -62,12 +62,24 @@ class Association:
             raise self._lost() from exc
 
     def receive(
-        self, last_arrival: LastArrival, longest: float = math.inf, divert: Divert | None = None
+        self,
+        last_arrival: LastArrival,
+        deadline: float = math.inf,
+        longest: float = math.inf,
+        divert: Divert | None = None,
     ) -> Message:
         """Wait for the next message, as long as something comes: from the archive, or pushed.
 
-        `longest` is a silence in seconds that is tolerated at most, whatever the settings say;
-        `divert` takes the data set of a message that must not stay in memory.
+        Parameters
+        ----------
+        last_arrival
+            When an instance was pushed to us last, in monotonic seconds.
+        deadline
+            When the request must have ended whatever comes, in monotonic seconds.
+        longest
+            A silence that is tolerated at most, whatever the settings say, in seconds.
+        divert
+            Takes the data set of a message that must not stay in memory.
 
         Raises
         ------
@@ -78,8 +90,14 @@ class Association:
         longest = min(longest, self._peer.timeouts.response)
         spoke = time.monotonic()
         while not self._arrived:
-            quiet = time.monotonic() - max(spoke, last_arrival())
-            if self._listens(longest - quiet):
+            now = time.monotonic()
+            if now >= deadline:
+                raise TransientError(
+                    f"The archive did not end the request within {self._peer.timeouts.total:g} s",
+                    "Ask for less at once, or raise pacs.timeouts.total",
+                )
+            quiet = now - max(spoke, last_arrival())
+            if self._listens(min(longest - quiet, deadline - now)):
                 spoke = time.monotonic()
         return self._arrived.pop(0)
 

@@ -3,9 +3,15 @@
 import time
 from collections.abc import Callable
 
+from pydicombatch.backends.dimse.command import Tag
+from pydicombatch.backends.dimse.fragments import Message
+from pydicombatch.backends.dimse.identifier import decode
+from pydicombatch.backends.dimse.negotiation import Context
+from pydicombatch.backends.dimse.wire import ProtocolError
 from pydicombatch.core.found import Found
 
 COURTESY = 5.0  # seconds that a cancelled query may go on; C-CANCEL may be ignored (PS3.4 C.4.1.3)
+IGNORES_KEYS = 0xFF01  # PS3.4 C.4.1.1.4: pending, but optional keys were not supported
 UNLIMITED = float("inf")
 
 
@@ -32,6 +38,7 @@ class Limit:
         self._most = UNLIMITED if most is None else most
         self._on_found = on_found
         self._cancel = cancel
+        self.unreadable = 0
         self._count = 0
         self._cancelled_at: float | None = None
 
@@ -40,15 +47,14 @@ class Limit:
         """Whether as many as were wanted have come."""
         return self._count >= self._most
 
-    @property
     def patience(self) -> float:
         """How many seconds the archive may be silent now."""
         if self._cancelled_at is None:
             return UNLIMITED
         return max(0.0, self._cancelled_at + COURTESY - time.monotonic())
 
-    def take(self, found: Found) -> None:
-        """Take a match.
+    def take(self, message: Message, context: Context) -> None:
+        """Take a match; one that cannot be read does not hide the others.
 
         Raises
         ------
@@ -56,10 +62,19 @@ class Limit:
             If the query goes on although it was cancelled.
         """
         if not self.is_reached:
-            self._count += 1
-            self._on_found(found)
+            self._hand_over(message, context.transfer_syntax)
         if self.is_reached and self._cancelled_at is None:
             self._cancelled_at = time.monotonic()
             self._cancel()
-        if not self.patience:
+        if not self.patience():
             raise EnoughError
+
+    def _hand_over(self, message: Message, syntax: str) -> None:
+        try:
+            found = decode(message.data_set, syntax)
+        except ProtocolError:
+            self.unreadable += 1
+            return
+        self._count += 1
+        ignores = message.command.number(Tag.STATUS) == IGNORES_KEYS
+        self._on_found(Found(message.data_set or b"", syntax, found, ignores))

@@ -20,7 +20,7 @@ from pydicombatch.backends.dimse.contexts import Proposal
 from pydicombatch.backends.dimse.models import EXPLICIT, IMPLICIT
 from pydicombatch.backends.dimse.peer import Peer
 from pydicombatch.backends.dimse.wire import PduType, ProtocolError, pdu
-from pydicombatch.core.errors import ConfigError, FatalError, PydicombatchError, Unreachable
+from pydicombatch.core.errors import Busy, ConfigError, FatalError, PydicombatchError
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"  # PS3.7 A.2.1
 FIXED = 68  # bytes of an A-ASSOCIATE-AC before its items
@@ -122,7 +122,7 @@ def rejection(body: bytes, peer: Peer) -> PydicombatchError:
     """Say what an A-ASSOCIATE-RJ means (PS3.8 9.3.4): for good, or for now."""
     result, source, reason = (*body[1:4], 0, 0, 0)[:3]
     if result == TRANSIENT or source == PRESENTATION:
-        return Unreachable(
+        return Busy(
             f"The archive {peer.aet} takes no more associations for now"
             f" ({_REASONS.get((source, reason), 'no reason given')})",
             "Use fewer threads, or wait until it is less busy",

@@ -92,7 +92,7 @@ def dial(peer: Peer, announce: Callable[[Wire], None]) -> Wire:
     for family, kind, protocol, _, address in found:
         wire = None
         try:
-            wire = Wire(socket.socket(family, kind, protocol))
+            wire = Wire(socket.socket(family, kind, protocol), peer.timeouts.dead)
             announce(wire)
             wire.connect(address, peer.timeouts.connect)
         except OSError as exc:

@@ -10,6 +10,8 @@ class Timeouts:
     connect: float = 10.0  # for each address of the host
     association: float = 30.0  # for the answer to A-ASSOCIATE-RQ
     response: float = 60.0  # silence of the archive while a request runs
+    total: float = 14400.0  # for one request, whatever is sent meanwhile
+    dead: float = 120.0  # until a connection whose other end has vanished is given up
 
 
 @dataclass(frozen=True, slots=True)

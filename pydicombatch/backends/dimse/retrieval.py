@@ -102,13 +102,18 @@ class Retrieval:
         self._exhausted: set[str] = set()  # requests that nothing more can be done for
         self._futile = 0
 
-    def carry_out(self, request: Request, message_id: int, sink: Sink) -> Answer:
+    def carry_out(
+        self, request: Request, message_id: int, sink: Sink, turn: Callable[[], None]
+    ) -> Answer:
         """Send a C-GET until everything has come that can come; return what it amounts to."""
+        self._survey.turn = turn
         outlook = self._survey.expected(request)
         kept = Kept(sink)
         answers: list[Answer] = []
         for storage in self._rounds(request, outlook, kept):
             before = len(kept.uids)
+            if answers or self._survey.asked:
+                turn()
             answer, agreed = self._session.get_once(request, message_id, storage, kept)
             answers.append(answer)
             if not kept.uids and not agreed.sends and answer.tally.failed:

@@ -9,13 +9,15 @@ import time
 from contextlib import suppress
 from enum import IntEnum
 
+from pydicombatch.core.keepalive import end_when_dead
+
 LARGEST_PDU = 1 << 20  # bytes; a P-DATA-TF of ours is 128 KiB, an A-ASSOCIATE-AC a few hundred
 READ = 1 << 16  # bytes
 HEADER = 6  # bytes: type, reserved, length
 SENDING = 30.0  # seconds for a message to leave
 FAREWELL = 0.5  # seconds an abort waits for a message that is being sent
 QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux
-KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6))
+DEAD = 120.0  # seconds until a connection whose other end has vanished is given up
 
 
 class PduType(IntEnum):
@@ -42,16 +44,13 @@ def pdu(kind: PduType, body: bytes = bytes(4)) -> bytes:
 class Wire:
     """One socket. `send` and `abort` from any thread, all else from its owner."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, dead: float = DEAD) -> None:
         self._socket = connection
         self._received = bytearray()
         self._using = threading.Lock()  # TLS bears one user at a time
         self.aborted = False  # by us
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in KEEPALIVE:
-            if hasattr(socket, name):  # not on every system
-                connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        end_when_dead(connection, dead)
 
     def connect(self, address: tuple[str | int | bytes, ...], seconds: float) -> None:
         """Connect within `seconds`, or raise OSError (TimeoutError among them)."""

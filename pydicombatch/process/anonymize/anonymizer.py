@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from errno import EIO
 from io import BytesIO
 from mmap import mmap
 from pathlib import Path
@@ -43,6 +44,7 @@ _TAIL_LEAKS: Final = "The script changes an element behind Pixel Data, which can
 _TRUNCATED: Final = "The file ends within Pixel Data or behind it"
 _UNREADABLE: Final = "The file cannot be read"
 _UNWRITABLE: Final = "The anonymized instance cannot be written"
+_UNMAPPED: Final = "The mapping file cannot be written"
 _FAILED: Final = "The instance could not be anonymized"
 _NOT_DICOM: Final = "The file is not DICOM"
 _SKIPPED: Final = "The script skips the instance"
@@ -77,6 +79,7 @@ class Result:
 
     status: Status
     reason: str = ""
+    errno: int = 0  # of the disk that could not be written, where that is why: not the instance's
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +209,8 @@ class Anonymizer:
         try:
             with opened() as stream:
                 write(stream, output.dataset, output.syntax, output.body, output.tail)
+        except OSError as error:
+            return Result(Status.QUARANTINED, _UNWRITABLE, error.errno or EIO)
         except Exception as error:  # noqa: BLE001 - closed, whatever happens
             return Result(Status.QUARANTINED, f"{_UNWRITABLE} ({type(error).__name__})")
         return Result(Status.OK)
@@ -263,6 +268,8 @@ def _refusal(error: Exception) -> Result:
             return Result(Status.SKIPPED, _SKIPPED)
         case QuarantineError():
             return Result(Status.QUARANTINED, error.reason)
+        case OSError():  # nothing else is written before the output is whole
+            return Result(Status.QUARANTINED, _UNMAPPED, error.errno or EIO)
         case TruncatedError():
             return Result(Status.QUARANTINED, _TRUNCATED)
         case _:

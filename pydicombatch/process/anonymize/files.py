@@ -60,11 +60,15 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
     """Open a temporary file beside the target, which takes its place on success alone."""
     temporary = target.with_name(f".{os.getpid()}-{os.urandom(8).hex()}.part")
     try:
-        with temporary.open("xb") as stream:
+        with open(temporary, "xb", opener=_for_its_owner) as stream:
             yield stream
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _for_its_owner(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Final
 
 from pydicom.datadict import dictionary_has_tag
 
-from pydicombatch.process.anonymize import codes, dates, dummies
+from pydicombatch.process.anonymize import codes, dates, dummies, traces
 from pydicombatch.process.anonymize.contents import TEXT, contents
 from pydicombatch.process.anonymize.instance import (
     CODE_SEQUENCE,
@@ -18,6 +18,7 @@ from pydicombatch.process.anonymize.instance import (
 from pydicombatch.process.anonymize.profile_table import CODES, Code, Option, options_of, rules
 from pydicombatch.process.anonymize.pseudonyms import Pseudonyms
 from pydicombatch.process.anonymize.tables import private_tag
+from pydicombatch.process.anonymize.unlisted import SCHEME, SCHEMES, Unlisted
 from pydicombatch.process.anonymize.vocabulary import cleaned
 
 PATIENT_NAME: Final = 0x00100010
@@ -27,12 +28,9 @@ _METHOD: Final = 0x00120063
 _DATES_MODIFIED: Final = 0x00280303
 _BASIC: Final = "113100"
 _FREE_TEXT: Final = frozenset("LO LT SH ST UC UT".split())  # noqa: SIM905
-_NEVER_KEPT: Final = frozenset(("DA", "DT", "LT", "PN", "ST", "UC", "UR", "UT"))
 _DATES: Final = frozenset((Option.RETAIN_LONG_FULL_DATES, Option.RETAIN_LONG_MODIFIED_DATES))
 _CODED: Final = frozenset("CS DS IS US SS UL SL FL FD".split())  # noqa: SIM905
 _CODE_PARTS: Final = frozenset((0x00080100, 0x00080102, 0x00080103))  # of an item without meaning
-_SCHEMES: Final = frozenset("DCM SCT SRT LN UCUM RADLEX FMA MDC NCIt SNM3".split())  # noqa: SIM905
-_SCHEME: Final = 0x00080102
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,10 @@ class Profile:
     def apply(self, root: DataSet) -> DataSet:
         """Return the root as the profile leaves it; the original is not changed."""
         patient = _text(root, PATIENT_ID)
-        worker = _Worker(self, self.pseudonyms.offset(patient))
+        listed = rules(self.options)
+        found = traces.of(root, lambda tag: listed.code(tag) not in {None, Code.KEEP})
+        unlisted = Unlisted(found, self.pseudonyms, Option.RETAIN_UIDS in self.options)
+        worker = _Worker(self, self.pseudonyms.offset(patient), unlisted)
         out = worker.level(root, None)
         self._replace_patient(root, out, patient)
         self._declare(out)
@@ -90,10 +91,11 @@ def identifiers(root: DataSet) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class _Worker:
-    """One instance: its options, and the days its dates move by."""
+    """One instance: its options, the days its dates move by, the rule outside the table."""
 
     profile: Profile
     days: int
+    unlisted: Unlisted
 
     def level(self, source: DataSet, parent: DataSet | None) -> DataSet:
         out = DataSet({}, parent, source.big_endian, source.meta)
@@ -131,20 +133,15 @@ class _Worker:
                 return None
 
     def _unlisted(self, source: DataSet, element: Element, out: DataSet) -> Element | None:
-        """Keep what the table leaves alone, if it is known; sequences are entered.
-
-        Names, free text and dates are replaced wherever they are: the table cannot know them all.
-        """
+        """Keep of what the table leaves alone what is technical; sequences are entered."""
         if element.items is not None:
             return self._items(element, out)
         if element.vr in {"DA", "DT"} and self.profile.options & _DATES:
             kept = Option.RETAIN_LONG_FULL_DATES in self.profile.options
             return element if kept else self._shifted(source, element, out)
-        if element.vr in _NEVER_KEPT:
-            return dummies.replaced(element, self.profile.pseudonyms)
-        overlay = element.tag >> 24 == 0x60  # noqa: PLR2004 - repeating group
-        known = overlay or dictionary_has_tag(element.tag)
-        return element if known and element.vr != "UN" and not element.undefined else None
+        if element.vr == "TM" and self.profile.options & _DATES:
+            return self._shifted(source, element, out)
+        return self.unlisted(source, element)
 
     def _items(self, element: Element, out: DataSet) -> Element:
         items = tuple(self.level(item, out) for item in element.items or ())
@@ -188,7 +185,7 @@ class _Worker:
     def _clean_item(self, item: DataSet, parent: DataSet) -> DataSet:
         """Clean structured content: codes of standard schemes stay, all text is reduced."""
         out = DataSet({}, parent, item.big_endian)
-        standard = bool(_SCHEMES & set(_values(item, _SCHEME)))
+        standard = bool(SCHEMES & set(_values(item, SCHEME)))
         for element in item:
             result = self._clean_part(item, element, out, standard=standard)
             if result is not None:

@@ -65,6 +65,10 @@ class Pseudonyms:
             )
         return cls.of(text)
 
+    def of_project(self, name: str) -> "Pseudonyms":
+        """Return the pseudonyms of a named project: with one key, two projects stay unlinkable."""
+        return Pseudonyms(self._digest("project", name)) if name else self
+
     def patient(self, identifier: str) -> str:
         """Return the pseudonym of a patient identifier, 16 characters."""
         return b32encode(self._digest("patient", identifier)[:10]).decode()

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from pydicombatch.core.errors import ConfigError
+from pydicombatch.core.errors import ConfigError, as_fatal
 from pydicombatch.core.model import Arrival, Identifiers
 from pydicombatch.receive.process import wire
 from pydicombatch.receive.server.service import Service
@@ -47,6 +47,10 @@ def main(descriptor: int) -> None:
     except ConfigError as error:
         channel.sendall(wire.encode({"error": [error.problem, error.remedy]}))
         return
+    except Exception as exc:  # noqa: BLE001 - no thread or no memory left: the engine tells it
+        fatal = as_fatal(exc)
+        channel.sendall(wire.encode({"fatal": [fatal.problem, fatal.remedy]}))
+        os._exit(1)  # threads that did start would keep us
     engine = Engine(channel, lines, service)
     logging.getLogger().addHandler(_Forward(engine.tell))
     logging.getLogger().setLevel(logging.INFO)

@@ -91,6 +91,8 @@ def _wait(spawned: Spawned, settings: Settings) -> None:
     channel.settimeout(None)
     if "error" in spawned.messages[0]:
         raise ConfigError.of(*spawned.messages[0]["error"])
+    if "fatal" in spawned.messages[0]:
+        raise FatalError(*spawned.messages[0]["fatal"])
 
 
 def unable(what: str) -> FatalError:

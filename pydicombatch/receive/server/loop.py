@@ -8,6 +8,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 
+from pydicombatch.core.keepalive import end_when_dead
 from pydicombatch.core.log import EventLog
 from pydicombatch.receive.server.admission import Admission, Meter, admission, deadline
 from pydicombatch.receive.server.connection import Connection
@@ -170,7 +171,7 @@ class Loop:
         sock.settimeout(0)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            end_when_dead(sock, self._limits.dead_seconds)
             if self._tls is not None:
                 sock = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         except OSError:

@@ -27,6 +27,7 @@ class Limits:
     unit_seconds: float = 30.0  # for one protocol data unit
     message_seconds: float = 60.0  # silence inside a message
     idle_seconds: float = 900.0  # silence between messages: archives stage from tape
+    dead_seconds: float = 120.0  # until a peer that has vanished from the network is given up
     closing_seconds: float = 5.0  # for the peer to hang up
     largest_object: int = 4 * GIGABYTE
     held_bytes: int = 32 * MEGABYTE  # of all association requests that are half received
