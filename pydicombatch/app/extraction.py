@@ -278,7 +278,7 @@ class Extraction:
         if not self.anonymizes:
             raise ConfigError.of(
                 "A sample shows what anonymization does, but nothing would be anonymized",
-                "Set anonymization.enabled to true and request.type to c-move",
+                "Set anonymization.enabled to true and request.type to c-move or c-get",
             )
         return sample(self.config, self.plan, self._clock, instances)
 
