@@ -7,17 +7,24 @@ from datetime import timedelta
 from random import random
 
 from pydicombatch.app.anonymization import anonymizes
-from pydicombatch.app.parts import connect, receiver_settings, results, schedule, stores_here
+from pydicombatch.app.parts import (
+    connect,
+    listens,
+    receiver_settings,
+    results,
+    schedule,
+    stores_here,
+)
 from pydicombatch.app.processing import make_processor
 from pydicombatch.config.models import Config
 from pydicombatch.core.clock import Clock
 from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Identifiers
-from pydicombatch.core.ports import Receiver
 from pydicombatch.core.records import Pending
 from pydicombatch.ledger.ledger import Ledger
 from pydicombatch.plan.requests import Plan
 from pydicombatch.process.characterised import CharacterisingProcessor
+from pydicombatch.receive.direct import DirectReceiver
 from pydicombatch.receive.process.parent import ProcessReceiver
 from pydicombatch.receive.spool import Spool
 from pydicombatch.runner.accounts import Accounts
@@ -138,12 +145,14 @@ class Run:
         if self._task.requests:
             self._receiver.start(intake.announce)
             stack.callback(self._receiver.close)
-            self._tally(Listening(self._task.config.local.port))
+            if listens(self._task.config):
+                self._tally(Listening(self._task.config.local.port))
 
-    def _make_receiver(self) -> Receiver:
+    def _make_receiver(self) -> ProcessReceiver | DirectReceiver:
         task = self._task
         settings = receiver_settings(task.config, self._spool.directory, task.number)
-        return ProcessReceiver(settings, self._retained)
+        kind = ProcessReceiver if listens(task.config) else DirectReceiver
+        return kind(settings, self._retained)
 
     def _retained(self, instance: Identifiers) -> tuple[int, ...]:
         late = timedelta(seconds=self._task.config.local.accept.late)
@@ -188,6 +197,7 @@ class Run:
             MessageIds(task.ledger.last_message_id()),
             self._receiver,
             config.request.destination or config.local.aet,
+            self._receiver if isinstance(self._receiver, DirectReceiver) else None,
             means=Means(self._reviewer, limits, patience.pause, retry.attempts),
             verify_instances=config.verify == "instances",
             complete=config.request.complete,

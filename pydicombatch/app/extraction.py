@@ -262,8 +262,10 @@ class Extraction:
         """
         yield from reread(self.config, ledger)
 
-    def check(self) -> Iterator[Check]:
+    def check(self, *, loop: bool = False) -> Iterator[Check]:
         """Look at everything a run needs, without sending any request but a C-ECHO.
+
+        With `loop`, one small series is searched for and retrieved back to us, and thrown away.
 
         Raises
         ------
@@ -271,7 +273,7 @@ class Extraction:
             With everything that is wrong in the configuration and the batch file.
         """
         self.validate()
-        yield from look(self.config, self.plan)
+        yield from look(self.config, self.plan, self._clock.now().date() if loop else None)
 
     def purge(self, *, everything: bool = False) -> Iterator[tuple[str, Removed]]:
         """Remove what is identified from the state directory; see `purging.purge`."""
@@ -293,6 +295,6 @@ class Extraction:
         if not self.anonymizes:
             raise ConfigError.of(
                 "A sample shows what anonymization does, but nothing would be anonymized",
-                "Set anonymization.enabled to true and request.type to c-move",
+                "Set anonymization.enabled to true and request.type to c-move or c-get",
             )
         return sample(self.config, self.plan, self._clock, instances)

@@ -18,6 +18,7 @@ COMMANDS = {  # imported when they are used: help should not wait for pydicom
     "export": "Write chosen elements of all stored instances into one table.",
     "anonymize": "Anonymize files and folders, without any archive.",
     "verify": "Read every stored file again and compare it with what was recorded.",
+    "find": "Send one query and show what matches.",
     "purge": "Remove spool, quarantine and old ledgers: all that is identified.",
     "init": "Write a commented configuration to begin with.",
     "demo": "Run a find and a move against an archive with synthetic patients.",

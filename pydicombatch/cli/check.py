@@ -17,6 +17,7 @@ from pydicombatch.runner.preflight import Check
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
+@click.option("--loop", is_flag=True, help="Also retrieve one small series back to us.")
 @click.option("--notify", is_flag=True, help="Send a test to those whom `notify` names.")
 @click.option(
     "--sample",
@@ -35,6 +36,7 @@ def command(
     ctx: click.Context,
     config: Path,
     *,
+    loop: bool,
     notify: bool,
     instances: int | None,
     paths: bool,
@@ -55,7 +57,8 @@ def command(
     extraction = Extraction.from_file(config)
     for warning in extraction.validate():
         say(f"Warning: {warning}", err=True)
-    worst = _say(chain(extraction.check(), notified(extraction.config, send_test=notify)))
+    told = notified(extraction.config, send_test=notify)
+    worst = _say(chain(extraction.check(loop=loop), told))
     if instances and not worst:
         worst = _show(extraction.sample(instances))
     ctx.exit(worst)

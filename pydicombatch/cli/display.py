@@ -102,7 +102,7 @@ class Display:
             return
         self._requests = tqdm(total=event.requests, unit="rqst", file=sys.stderr, position=0)
         self._describe()
-        if self._kind is RequestType.MOVE:
+        if self._kind.retrieves:
             self._instances = tqdm(
                 desc="Storing instances", unit="inst", file=sys.stderr, position=1
             )
@@ -168,7 +168,7 @@ class Display:
             return
         self._said = now
         stored = f", {self._stored} instances, {self._bytes / MEGABYTE:.1f} MB"
-        shown = stored if self._kind is RequestType.MOVE else ""
+        shown = stored if self._kind.retrieves else ""
         self.say(f"{self._done} of {self._total} requests{shown} {self._eta}".rstrip())
 
 

@@ -9,7 +9,7 @@ from pydicombatch.core.attribution import Expectation
 from pydicombatch.core.clock import Clock
 from pydicombatch.core.errors import RequestError, TransientError, Unreachable
 from pydicombatch.core.model import Answer, Match, Request, RequestType
-from pydicombatch.core.ports import Archive, Receiver
+from pydicombatch.core.ports import Archive, Receiver, Sink
 from pydicombatch.core.records import Folded, Holding, Pending, Result
 from pydicombatch.runner import judge
 from pydicombatch.runner.accounts import Accounts
@@ -76,6 +76,7 @@ class Surroundings:
     message_ids: MessageIds
     receiver: Receiver | None  # None: nothing is stored here
     destination: str  # AE title that C-MOVE sends to
+    sink: Sink | None = None  # where instances go that come on our own association (C-GET)
     means: Means = field(default_factory=Means)  # of queries
     complete: bool = False  # whether counts that matches lack are made by further queries
     selector: "Selector | None" = None  # None: rows are sent as they are
@@ -155,6 +156,18 @@ def move(around: Surroundings, archive: Archive, pending: Pending) -> tuple[int,
         around.message_ids.give_back(message_id)
 
 
+def get(around: Surroundings, archive: Archive, pending: Pending) -> tuple[int, Judgement]:
+    """Send a C-GET; its instances come on the same association and take the way of all others."""
+    receiver, sink = around.receiver, around.sink
+    if receiver is None or sink is None:
+        raise RuntimeError("a C-GET needs a sink")
+
+    def send(request: Request, message_id: int) -> Answer:
+        return archive.get(request, message_id, sink, lambda: around.turn(archive))
+
+    return Retrieval(around, receiver, archive, pending, send).carry_out()
+
+
 def _judged(
     around: Surroundings, attempt: int, request: int, send: Callable[[], Judgement]
 ) -> Judgement:
@@ -176,6 +189,7 @@ def _judged(
 EXECUTORS: dict[RequestType, Execute] = {
     RequestType.FIND: find,
     RequestType.MOVE: move,
+    RequestType.GET: get,
     RequestType.ECHO: echo,
 }
 
