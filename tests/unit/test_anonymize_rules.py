@@ -348,3 +348,12 @@ def test_a_file_too_large_to_read_at_once_is_mapped_and_copied(tmp_path: Path) -
     rules = rule("00101002", "@remove()") + rule("00100010", "x")
     assert anonymizer(rules).anonymize_file(source, target) == Result(Status.OK)
     assert dcmread(target).PixelData == ds.PixelData
+
+
+def test_s06_a_preamble_that_makes_a_file_two_files_is_not_passed_on() -> None:
+    """PS3.10 7.1: what is not used is zero; a header of a program could stand there."""
+    polyglot = b"MZ" + bytes(range(126)) + encoded(sample())[128:]
+    target = BytesIO()
+    rules = rule("00100010", "x") + rule("00101002", "@remove()")
+    assert anonymizer(rules).anonymize(polyglot, target) == Result(Status.OK)
+    assert target.getvalue()[:132] == bytes(128) + b"DICM"

@@ -185,3 +185,29 @@ def test_a_deflated_bomb_is_placed_by_its_beginning_and_stored_as_received(
     stored = house.store(meta + packed)
     assert stored.path == "CT/3.dcm"
     assert house.final(stored) == meta + packed
+
+
+def test_f15_two_patients_with_one_patient_id_are_never_merged(tmp_path: Path) -> None:
+    """Their issuers differ, their folder and file names do not: both stay, and that is said."""
+    house = House(tmp_path, Layout(("PatientID",), "InstanceNumber"))
+    both = []
+    for issuer, patient in (("NORTH", 1), ("SOUTH", 2)):
+        ds = dataset(Spec(patient))
+        ds.PatientID, ds.IssuerOfPatientID = "4711", issuer
+        both.append(house.store(to_bytes(ds)))
+    first, second = both
+    assert first.path == "4711/1.dcm"
+    assert (first.collided, second.collided) == (False, True)
+    assert second.path.startswith("4711/1~")
+    issuers = [dcmread(BytesIO(house.final(one))).IssuerOfPatientID for one in both]
+    assert issuers == ["NORTH", "SOUTH"]
+
+
+def test_f15_by_default_studies_have_folders_of_their_own(house: House) -> None:
+    assert "StudyInstanceUID" in DEFAULT.paths
+    same = [dataset(Spec(1)), dataset(Spec(2))]
+    for ds in same:
+        ds.PatientID = "4711"
+    paths = [house.store(to_bytes(ds)).path.split("/") for ds in same]
+    assert paths[0][0] == paths[1][0] == "4711"
+    assert paths[0][1] != paths[1][1]

@@ -67,3 +67,37 @@ def test_no_file_names_a_place_of_the_machine_it_was_written_on(
 
 def test_the_modules_are_found() -> None:
     assert len(MODULES) > 10
+
+
+def calls(file: Path) -> set[str]:
+    """Name everything that a module calls, and the modules that it imports."""
+    found = set()
+    for node in ast.walk(ast.parse(text_of(file))):
+        if isinstance(node, ast.Call):
+            found.add(ast.unparse(node.func))
+            found |= {f"{one.arg}={ast.unparse(one.value)}" for one in node.keywords}
+        elif isinstance(node, ast.Import):
+            found |= {f"import {one.name}" for one in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(f"import {node.module}")
+    return found
+
+
+def test_s11_nothing_is_run_through_a_shell_or_as_code() -> None:
+    """Neither a value of a data set nor one of a configuration can become a command."""
+    forbidden = {
+        "os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput",
+        "shell=True", "eval", "exec", "compile", "asyncio.create_subprocess_shell",
+    }  # fmt: skip
+    guilty = {(name(one), *found) for one in MODULES if (found := calls(one) & forbidden)}
+    assert guilty == set()
+
+
+def test_s20_nothing_is_unpickled_but_what_a_child_of_ours_says() -> None:
+    """Neither the ledger nor the spool nor a queue holds code; YAML is loaded as plain values."""
+    forbidden = {
+        "import pickle", "import shelve", "import marshal", "import dill", "import cloudpickle",
+        "yaml.unsafe_load", "numpy.load", "np.load",
+    }  # fmt: skip
+    guilty = {(name(one), *found) for one in MODULES if (found := calls(one) & forbidden)}
+    assert guilty == {("pydicombatch/process/messages.py", "import pickle")}

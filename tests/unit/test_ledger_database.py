@@ -203,3 +203,19 @@ def test_two_processes_may_make_the_same_ledger_at_once(path: Path) -> None:
     for database in opened:
         assert database.run(lambda db: db.execute("SELECT * FROM total").fetchall()) == [(0, 0, 0)]
         database.close()
+
+
+def test_f38_a_ledger_that_another_process_holds_is_a_clear_stop_within_its_time(
+    database: Database, path: Path
+) -> None:
+    """The other one writes and does not end; what was committed before is still there."""
+    add(database, "kept")
+    database.run(lambda db: db.execute("PRAGMA busy_timeout=50"))  # it is 30 s
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(FatalError, match="ledger") as caught:
+            add(database, "lost")
+        assert caught.value.args[1]
+        other.execute("ROLLBACK")
+    add(database, "later")
+    assert words(database) == {"kept", "later"}
