@@ -77,6 +77,7 @@ def on_a_small_disk(job: Job, place: Path, kilobytes: int) -> Ended:
 
 
 def test_a_full_output_disk_ends_the_run_without_quarantining_and_it_goes_on(job: Job) -> None:
+    """F32."""
     done = on_a_small_disk(job, job.out, 48)
     assert done.code == 3, done.text
     assert "full" in done.err
@@ -92,6 +93,7 @@ def test_a_full_output_disk_ends_the_run_without_quarantining_and_it_goes_on(job
 
 
 def test_a_full_state_disk_loses_nothing_and_leaks_nothing(job: Job) -> None:
+    """S10."""
     job.change("state", least_free=0)  # else the run would wait for space, as it should
     done = on_a_small_disk(job, state(job), 300)
     assert done.code in {1, 3}, done.text
@@ -103,6 +105,7 @@ def test_a_full_state_disk_loses_nothing_and_leaks_nothing(job: Job) -> None:
 
 
 def test_a_decoder_that_crashes_costs_its_own_images_alone(job: Job, tmp_path: Path) -> None:
+    """S05."""
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "gdcm.py").write_text(CRASHING)

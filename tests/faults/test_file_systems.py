@@ -66,6 +66,7 @@ def on_fat(job: Job, name: str, *options: str) -> Ended:
 def test_an_output_without_case_chmod_hard_links_and_directory_fsync_works(
     job: Job, tmp_path: Path, state: str
 ) -> None:
+    """F33."""
     if state == "beside":
         job.change("state", directory=str(tmp_path / "state"))
     ended = on_fat(job, "run")
@@ -105,7 +106,7 @@ def test_the_disk_without_case_is_what_it_says(tmp_path: Path) -> None:
 def test_a_state_directory_on_the_network_is_refused_before_anything_is_sent(
     tmp_path: Path, kind: str
 ) -> None:
-    """With a mount table of ours in the place of the process's own, in a mount namespace."""
+    """F33: With a mount table of ours in the place of the process's own, in a mount namespace."""
     with FakeArchive(Script([[]])) as archive:
         job = Job(
             tmp_path / "job", archive, LOCAL, "c-find", ["QueryRetrieveLevel=STUDY", "StudyDate"],

@@ -157,6 +157,7 @@ def assert_sound(job: Job, instances: int) -> None:
 def test_a_move_killed_again_and_again_leaves_what_an_undisturbed_one_leaves(
     tmp_path: Path, request: pytest.FixtureRequest, full: bool, name: str
 ) -> None:
+    """F30."""
     server = request.getfixturevalue(name)
     kills = KILLS[name][full]
     calm = move(tmp_path / "calm", server)

@@ -89,6 +89,7 @@ def undisturbed(
 def test_random_cuts_stalls_and_half_open_connections_change_nothing_in_the_result(
     between: Between, undisturbed: Result, tmp_path: Path, full: bool
 ) -> None:
+    """F01."""
     for seed in ALL_SEEDS if full else QUICK_SEEDS:
         between.out.plan = Mixture(seed, share=0.5, most=3000)
         between.back.plan = Mixture(-seed, share=0.5, most=20000)

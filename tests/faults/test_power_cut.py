@@ -150,6 +150,7 @@ def is_evidence(path: str) -> bool:
 def test_a_program_that_leaves_out_one_kind_of_fsync_is_caught(
     scene: Scene, tmp_path: Path, full: bool
 ) -> None:
+    """F30."""
     for number, (unsynced, cut) in enumerate(MUTATIONS if full else MUTATIONS[:3]):
         job = scene.job(tmp_path / str(number))
         root = (job.folder / "disk").resolve()

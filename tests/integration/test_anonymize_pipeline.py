@@ -92,6 +92,7 @@ def test_only_anonymized_instances_reach_the_output(
 
 
 def test_nothing_identified_lies_outside_the_state_directory_in_any_file(job: Job) -> None:
+    """S10."""
     temporary = job.folder / "tmp"
     temporary.mkdir()
     job.change("output", decompress=True)
@@ -258,6 +259,7 @@ def test_workers_that_are_killed_are_replaced(job: Job) -> None:
 
 
 def test_what_cannot_be_anonymized_is_quarantined_and_named_by_line_alone(job: Job) -> None:
+    """S10."""
     table = job.folder / "table.properties"
     text = (CONFIG / "sample-lookup-table.properties").read_text()
     table.write_text(text.replace("ptid/00000102", "ptid/other"))

@@ -75,6 +75,7 @@ def test_a_title_that_the_archive_does_not_know_is_named(
 def test_a_port_that_the_archive_cannot_reach_is_named(
     server: OrthancServer | DcmqrscpServer, tmp_path: Path
 ) -> None:
+    """F23."""
     ended = check(tmp_path, server, local={"aet": "FAR_AE"})
     assert ended.code == 3
     assert "cannot connect to" in ended.out
@@ -84,6 +85,7 @@ def test_a_port_that_the_archive_cannot_reach_is_named(
 def test_instances_that_go_to_another_machine_are_missed(
     server: OrthancServer | DcmqrscpServer, tmp_path: Path, elsewhere: StorageServer
 ) -> None:
+    """F23."""
     ended = check(tmp_path, server, local={"aet": "LOST_AE"})
     assert ended.code == 3
     assert f"nobody connected to port {LOCAL_PORT}" in ended.out

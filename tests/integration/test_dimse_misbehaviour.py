@@ -236,6 +236,7 @@ def test_opening_makes_sure_that_the_model_is_offered() -> None:
 
 
 def test_an_archive_that_refuses_every_context_is_told_from_one_that_is_down() -> None:
+    """F21."""
     fatal = pytest.raises(FatalError, match="does not offer C-ECHO")
     with FakeArchive(Script(contexts=["1.2.840.10008.5.1.4.1.1.2"])) as fake, fatal:
         archive(fake).echo()
@@ -297,6 +298,7 @@ def test_an_archive_may_store_under_any_name_and_leave_its_origin_out() -> None:
 
 
 def test_nothing_of_the_libraries_reaches_log_or_terminal() -> None:
+    """S14."""
     sent = b"1.2.CANARY" + b"\0" + b"\xff" * 60  # no UID, no ASCII, odd length
     match = struct.pack("<HHL", 0x0020, 0x000D, len(sent)) + sent
     program = (

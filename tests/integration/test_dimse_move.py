@@ -159,6 +159,7 @@ def test_a_query_over_a_mover_negotiates_what_it_lacks(
 def test_a_move_of_everything_never_leaves(
     orthanc: OrthancServer, storage: StorageServer, blank: str
 ) -> None:
+    """F10."""
     one = archive(orthanc)
     with pytest.raises(RequestError, match="would retrieve everything"):
         one.move(request("QueryRetrieveLevel=STUDY ", blank), 13, storage.aet, print)

@@ -141,12 +141,14 @@ def test_the_same_answer_over_the_other_context_is_not_ours() -> None:
 
 
 def test_a_transfer_syntax_that_was_never_proposed_is_refused() -> None:
+    """F21."""
     refused = pytest.raises(Unreachable, match="never proposed")
     with RawPeer([acceptance(syntax="1.2.840.10008.1.2.4.50")]) as peer, refused:
         archive(peer).echo()
 
 
 def test_answers_in_crumbs_are_put_together() -> None:
+    """F18."""
     whole = data({0x0100: 0x8030, 0x0120: 1, 0x0800: 0x0101, 0x0900: 0}, 3)
     with RawPeer([acceptance(), whole[:5]]) as peer:
         threading.Timer(0.2, lambda: peer.push(whole[5:20])).start()

@@ -107,6 +107,7 @@ def test_an_unknown_authority_is_refused_unless_nobody_asks(
 def test_there_is_no_way_back_to_a_plain_connection(
     start_orthanc: OrthancFactory, authority: Authority
 ) -> None:
+    """S17."""
     plain = start_orthanc()
     with pytest.raises((FatalError, Unreachable)):
         archive(plain.port, Tls(authority.ca)).echo()
@@ -115,6 +116,7 @@ def test_there_is_no_way_back_to_a_plain_connection(
 def test_an_archive_that_offers_nothing_newer_than_tls_1_1_is_refused(
     authority: Authority,
 ) -> None:
+    """S17."""
     certificate = authority.issue(LOOPBACK)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate.cert, certificate.key)

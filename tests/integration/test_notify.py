@@ -291,6 +291,7 @@ def test_a_webhook_that_is_busy_is_tried_again_but_not_for_ever(site: Site) -> N
 
 
 def test_a_redirection_is_not_followed(site: Site) -> None:
+    """S18."""
     with serving(Site()) as other:
         site.answers, site.headers = [302], {"Location": other.url}
         with pytest.raises(TransientError, match="HTTP status 302"):
@@ -301,6 +302,7 @@ def test_a_redirection_is_not_followed(site: Site) -> None:
 def test_https_goes_to_a_server_of_the_named_authority_only(
     authority: trustme.CA, ca: Path
 ) -> None:
+    """S17."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert(LOOPBACK).configure_cert(context)
     with serving(Site(), context) as site:

@@ -84,6 +84,7 @@ def test_the_sdist_holds_what_the_documentation_names(built: Path) -> None:
 def test_the_wheel_works_in_an_environment_of_its_own(
     built: Path, tmp_path: Path, python: str
 ) -> None:
+    """S21."""
     (wheel,) = built.glob("*.whl")
     run(python, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
     inside = tmp_path / "venv" / "bin"

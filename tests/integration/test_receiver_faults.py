@@ -223,6 +223,7 @@ def test_tiny_values_and_floods_of_echoes_keep_nobody_else_waiting(tmp_path: Pat
 
 
 def test_slow_delivery_works_while_it_makes_progress(tmp_path: Path) -> None:
+    """F18."""
     stream = raw.associate_rq() + raw.store(raw.data_set())
     with attacked(tmp_path) as heard, raw.Peer(heard.port, HOSTILE) as peer:
         for byte in stream:

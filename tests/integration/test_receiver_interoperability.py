@@ -124,6 +124,7 @@ def test_a_peer_may_offer_every_syntax_there_is_in_one_context(tmp_path: Path) -
 
 
 def test_200_storescu_at_once_are_all_served(tmp_path: Path) -> None:
+    """F56."""
     with receiver(tmp_path / "s", process=True) as heard:
         senders = []
         for number in range(200):

@@ -51,6 +51,7 @@ def test_a_stored_instance_lies_in_the_spool_as_it_was_sent(
 def test_what_nobody_asked_for_is_refused_and_counted_and_leaves_no_file(
     tmp_path: Path, process: bool
 ) -> None:
+    """S03."""
     with receiver(tmp_path / "s", process=process) as heard, raw.Peer(heard.port) as peer:
         peer.associate()
         assert peer.store(raw.data_set(patient="STRANGER", pixels=100_000)) == 0x0124
@@ -126,6 +127,7 @@ def test_the_move_originator_decides_until_its_request_is_settled(
 def test_what_cannot_be_kept_is_refused_however_it_is_cut(
     tmp_path: Path, data: bytes, instance: str, expected: int, size: int
 ) -> None:
+    """F19, F20."""
     with receiver(tmp_path / "s") as heard, raw.Peer(heard.port) as peer:
         peer.associate()
         peer.send(raw.store(data, instance=instance, size=size))
@@ -160,6 +162,7 @@ def test_objects_of_a_hundred_bytes_to_a_hundred_megabytes_are_kept(tmp_path: Pa
 
 
 def test_a_deflated_bomb_is_stored_as_it_came_and_never_exploded(tmp_path: Path) -> None:
+    """F57."""
     engine = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     start = raw.data_set(pixels=0)[:-12]
     size = 256 << 20
@@ -184,6 +187,7 @@ def resident(heard: Heard) -> int:
 
 
 def test_sequences_50000_deep_are_refused_without_harm(tmp_path: Path) -> None:
+    """F58."""
     sequence = struct.pack("<HH2sHI", 8, 0x1110, b"SQ", 0, 0xFFFFFFFF)
     item = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
     deep = raw.data_set()[:70] + 50_000 * (sequence + item)
@@ -197,6 +201,7 @@ def test_sequences_50000_deep_are_refused_without_harm(tmp_path: Path) -> None:
 def test_below_the_floor_nothing_is_taken_and_the_engine_is_told(
     tmp_path: Path, process: bool
 ) -> None:
+    """F32."""
     with (
         receiver(tmp_path / "s", process=process, floor=1 << 60) as heard,
         raw.Peer(heard.port) as peer,
@@ -209,6 +214,7 @@ def test_below_the_floor_nothing_is_taken_and_the_engine_is_told(
 
 
 def test_an_object_over_the_cap_ends_its_association_and_leaves_nothing(tmp_path: Path) -> None:
+    """F51."""
     limits = Limits(largest_object=1 << 20)
     with receiver(tmp_path / "s", limits=limits) as heard, raw.Peer(heard.port) as peer:
         peer.associate()
@@ -222,6 +228,7 @@ def test_an_object_over_the_cap_ends_its_association_and_leaves_nothing(tmp_path
 
 @KINDS
 def test_a_slow_engine_delays_answers_and_loses_nothing(tmp_path: Path, process: bool) -> None:
+    """F41."""
     limits = Limits(unconfirmed=4)
     with (
         receiver(tmp_path / "s", process=process, limits=limits) as heard,

@@ -122,6 +122,7 @@ def test_without_an_authority_of_ours_nobody_needs_a_certificate(tmp_path: Path,
 def test_old_versions_and_ciphers_are_refused(
     tmp_path: Path, pki: Path, arguments: tuple[str, ...]
 ) -> None:
+    """S17."""
     with receiver(tmp_path / "s", tls=files(pki, mutual=False)) as heard:
         command = ["openssl", "s_client", "-connect", f"127.0.0.1:{heard.port}", *arguments]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)

@@ -179,6 +179,7 @@ TABLE: dict[str, tuple[Damage, str, str]] = {
 def test_what_can_be_known_beforehand_is_said_and_nothing_is_sent(
     tmp_path: Path, fake: FakeArchive, name: str
 ) -> None:
+    """F22."""
     damage, problem, remedy = TABLE[name]
     job = move(tmp_path, fake)
     out = job.out
@@ -213,6 +214,7 @@ def test_options_that_exclude_each_other_or_do_not_exist_are_refused(
 
 
 def test_a_port_in_use_is_said_before_anything_is_sent(tmp_path: Path, fake: FakeArchive) -> None:
+    """F22."""
     with socket.create_server((LOOPBACK, 0)) as holder:
         job = move(tmp_path, fake, local={"port": holder.getsockname()[1]})
         ended = job.run()
@@ -266,6 +268,7 @@ def test_an_archive_that_refuses_us_for_good_is_fatal(
 
 
 def test_a_real_archive_of_another_title_is_fatal(tmp_path: Path, dcmqrscp: DcmqrscpServer) -> None:
+    """F22."""
     ended = move(tmp_path, Archive(dcmqrscp.port, "ANOTHER")).run()
     assert ended.code == 3
     (line,) = sentences(ended)

@@ -110,6 +110,7 @@ def test_208_instances_are_stored_as_they_were_loaded(
 def test_nothing_that_a_run_leaves_can_be_read_by_others(
     tmp_path: Path, orthanc: OrthancServer
 ) -> None:
+    """S13."""
     job = series_job(tmp_path, orthanc, 1)
     assert job.run().code == 0
     assert stat.S_IMODE(job.out.stat().st_mode) == 0o700

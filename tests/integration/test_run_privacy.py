@@ -90,6 +90,7 @@ COMMENT = f"{IDENTITY} has no study {STUDY}"
     ids=["refused", "unable", "partly", "too few", "another study", "out of resources"],
 )
 def test_a_move_that_fails_says_nothing_either(tmp_path: Path, steps: list[Step]) -> None:
+    """S14."""
     rows = [["StudyInstanceUID", "PatientID"], [STUDY, IDENTITY]]
     with FakeArchive(Script([steps], destinations={AET: LOCAL_PORT})) as archive:
         job = Job(

@@ -122,6 +122,7 @@ def test_an_excepted_day_is_closed(tmp_path: Path) -> None:
 
 
 def test_no_request_leaves_after_the_end_of_the_window(tmp_path: Path) -> None:
+    """F37."""
     now = datetime.now(UTC)
     end = now.replace(second=0, microsecond=0) + timedelta(minutes=1)
     if end - now < timedelta(seconds=8):  # time enough to start

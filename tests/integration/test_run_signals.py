@@ -61,6 +61,7 @@ def wait_until_asked(archive: FakeArchive) -> None:
 def test_a_signal_lets_what_runs_finish_and_sends_nothing_more(
     tmp_path: Path, number: signal.Signals
 ) -> None:
+    """F31."""
     with FakeArchive(Script([SLOW, QUICK])) as archive:
         job = find(tmp_path, archive)
         with job.start() as running:
@@ -79,6 +80,7 @@ def test_a_signal_lets_what_runs_finish_and_sends_nothing_more(
 
 
 def test_a_second_signal_stops_at_once_and_the_next_run_goes_on(tmp_path: Path) -> None:
+    """F31."""
     with FakeArchive(Script([STUCK, QUICK])) as archive:
         job = find(tmp_path, archive)
         with job.start() as running:
@@ -97,6 +99,7 @@ def test_a_second_signal_stops_at_once_and_the_next_run_goes_on(tmp_path: Path) 
 
 
 def test_what_outlasts_the_grace_time_is_cancelled_and_stays_pending(tmp_path: Path) -> None:
+    """F31."""
     with FakeArchive(Script([STUCK, QUICK])) as archive:
         job = find(tmp_path, archive)
         job.sections["pacs"]["timeouts"]["grace"] = 0.5

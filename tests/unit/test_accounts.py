@@ -45,6 +45,7 @@ def test_the_mover_waits_for_what_is_still_being_stored() -> None:
 
 
 def test_late_instances_are_waited_for_through_a_quiet_time_after_the_final_response() -> None:
+    """F03."""
     clock = FakeClock()
     accounts = Accounts(clock, 10)
     accounts.open(1)

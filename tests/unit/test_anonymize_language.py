@@ -107,6 +107,7 @@ def test_a_script_with_nothing_enabled_is_refused_in_strict_mode(tmp_path: Path)
 
 
 def test_an_entity_bomb_is_refused() -> None:
+    """S09."""
     bomb = (
         '<!DOCTYPE s [<!ENTITY a "aa"><!ENTITY b "&a;&a;">]><s><e en="T" t="00100010">&b;</e></s>'
     )

@@ -201,6 +201,7 @@ def test_a_replaced_uid_is_valid(uid: str) -> None:
 
 
 def test_a_key_file_that_others_read_or_a_short_key_is_refused(tmp_path: Path) -> None:
+    """S16."""
     path = tmp_path / "key"
     path.write_text("0123456789abcdef0123")
     path.chmod(0o644)

@@ -182,6 +182,7 @@ def test_what_is_not_dicom_is_said_to_be_so(data: bytes, tmp_path: Path) -> None
 @settings(deadline=None)
 @given(st.data())
 def test_a_damaged_file_is_never_passed_on_and_never_raises(data: st.DataObject) -> None:
+    """S10."""
     whole = encoded(sample())
     position = data.draw(st.integers(132, len(whole) - 1))
     replaced = bytes([data.draw(st.integers(0, 255))])

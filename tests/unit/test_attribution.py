@@ -57,6 +57,7 @@ def test_without_an_originator_every_request_that_names_the_instance_gets_it() -
 
 
 def test_the_calling_title_never_decides() -> None:
+    """F08."""
     assert (
         attribute(INSTANCE, Origin("OURS", "::1"), "OURS", [expecting(1, 1, PatientID="X")]) == ()
     )

@@ -34,6 +34,7 @@ def uid(instance: Identifiers, keyword: str) -> str:
 def test_an_instance_never_goes_to_a_request_whose_uids_it_contradicts(
     instance: Identifiers, origin: Origin, outstanding: list[Expectation]
 ) -> None:
+    """F08."""
     found = attribute(instance, origin, "OURS", outstanding)
     for one in outstanding:
         for keyword, values in one.keys:

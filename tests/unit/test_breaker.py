@@ -29,6 +29,7 @@ def test_it_is_closed_until_the_archive_is_out_of_reach() -> None:
 
 
 def test_one_thread_knocks_when_the_time_has_come() -> None:
+    """F16."""
     clock = FakeClock()
     one = reached(clock)
     one.trip(DOWN)

@@ -23,6 +23,7 @@ KNOWS_THE_WALL = {"core/clock.py", "cli/report.py", "process/anonymize/anonymize
 
 @pytest.mark.parametrize("jump", JUMPS, ids=str)
 def test_the_rate_of_requests_does_not_notice_a_jump(jump: timedelta) -> None:
+    """F36."""
     rate, clock = RequestRate(6), FakeClock()
     assert rate.reserve(clock.monotonic()) == 0
     clock.set_wall(clock.now() + jump)
@@ -31,6 +32,7 @@ def test_the_rate_of_requests_does_not_notice_a_jump(jump: timedelta) -> None:
 
 @pytest.mark.parametrize("jump", JUMPS, ids=str)
 def test_an_outage_is_as_long_as_it_is(jump: timedelta) -> None:
+    """F36."""
     clock = FakeClock()
     breaker = Breaker(clock, 10, 80, 600, 3, lambda: 0.5)
     breaker.reset()
@@ -43,6 +45,7 @@ def test_an_outage_is_as_long_as_it_is(jump: timedelta) -> None:
 
 
 def test_a_window_that_a_jump_has_closed_lets_nothing_out() -> None:
+    """F36."""
     site = Site(hours(11, 13))
     assert site.gate.enter(nothing) is Admission.GRANTED
     site.clock.set_wall(START + timedelta(hours=1, seconds=1))
@@ -52,7 +55,10 @@ def test_a_window_that_a_jump_has_closed_lets_nothing_out() -> None:
 
 @pytest.mark.parametrize("minutes", [60, 115, 130, -60])
 def test_who_waits_for_a_window_sees_a_jump_within_half_a_minute(minutes: int) -> None:
-    """It opens at 14:00 by the wall clock, whatever was done to that ten minutes into the wait."""
+    """F36.
+
+    It opens at 14:00 by the wall clock, whatever was done to that ten minutes into the wait.
+    """
     site = Site(hours(14, 15))
     begin = site.clock.monotonic()
     jumped = START + timedelta(minutes=10 + minutes)
@@ -72,7 +78,10 @@ def test_the_machine_s_own_clock_has_a_steady_half() -> None:
 
 
 def test_nobody_measures_time_by_the_wall_clock() -> None:
-    """A house rule: all durations come from a monotonic clock, or from one that is injected."""
+    """F36.
+
+    A house rule: all durations come from a monotonic clock, or from one that is injected.
+    """
     guilty = {
         f"{file.relative_to(PACKAGE)}: {found}"
         for file in sorted(PACKAGE.rglob("*.py"))

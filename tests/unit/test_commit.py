@@ -79,6 +79,7 @@ def spooled_with(umask: int, tmp_path: Path) -> Path:
 def test_another_instance_on_the_same_path_gets_its_own_name_and_the_first_keeps_its(
     store: Store, tmp_path: Path
 ) -> None:
+    """S02."""
     first, second = spooled(tmp_path, ONE), spooled(tmp_path, TWO)
     store.commit(first, TARGET, ONE.sop_uid)
     landed = store.commit(second, TARGET, TWO.sop_uid)
@@ -107,6 +108,7 @@ def test_an_unclaimed_file_of_the_same_instance_is_replaced(store: Store, tmp_pa
 def test_a_file_that_is_no_instance_of_ours_is_never_touched(
     store: Store, tmp_path: Path, content: bytes
 ) -> None:
+    """S02."""
     final = tmp_path / "out" / TARGET
     final.parent.mkdir(parents=True)
     final.write_bytes(content)
@@ -135,6 +137,7 @@ def test_an_empty_file_is_a_name_that_was_held_when_the_machine_went_down(
 
 
 def test_a_linked_directory_is_not_followed_out_of_the_output(store: Store, tmp_path: Path) -> None:
+    """S01."""
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "out/P1").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(FatalError, match="link where a directory is needed"):
@@ -146,6 +149,7 @@ def test_a_linked_directory_is_not_followed_out_of_the_output(store: Store, tmp_
 def test_no_patient_id_leads_into_the_state_directory_or_onto_the_results(
     store: Store, tmp_path: Path, patient: str
 ) -> None:
+    """S01."""
     landed = store.commit(spooled(tmp_path, ONE), PurePosixPath(patient, "5.dcm"), ONE.sop_uid)
     assert landed.path == f"%{ord(patient[0]):02X}{patient[1:]}/5.dcm"
     assert (tmp_path / "out" / landed.path).is_file()
@@ -155,6 +159,7 @@ def test_no_patient_id_leads_into_the_state_directory_or_onto_the_results(
 def test_unfinished_files_of_an_earlier_run_are_removed_at_the_start(
     store: Store, tmp_path: Path
 ) -> None:
+    """S13."""
     store.scratch().write_bytes(b"half")
     store.prepare()
     assert list((tmp_path / "out/.state/work").iterdir()) == []

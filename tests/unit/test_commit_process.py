@@ -100,6 +100,7 @@ def test_the_same_instance_again_is_a_duplicate(house: House) -> None:
 
 
 def test_other_content_under_a_known_uid_is_put_aside_and_replaces_nothing(house: House) -> None:
+    """F09, S02."""
     first = house.store(file(Spec()))
     changed = dataset(Spec())
     changed.StudyDescription = "changed later"
@@ -125,6 +126,7 @@ def test_a_crash_before_the_ledger_knew_changes_nothing(house: House) -> None:
 
 
 def test_two_series_numbered_alike_both_stay(tmp_path: Path) -> None:
+    """F14."""
     house = House(tmp_path, Layout(("PatientID", "StudyInstanceUID"), "InstanceNumber"))
     one, other = Spec(series=1), Spec(series=2)
     first, second = house.store(file(one)), house.store(file(other))

@@ -242,6 +242,7 @@ def test_videos_and_unknown_syntaxes_are_kept_as_received(tmp_path: Path, syntax
 
 
 def test_a_claim_of_too_many_pixels_is_not_tried(tmp_path: Path) -> None:
+    """S04, S05."""
     ds = dcmread(BytesIO(file(SMALL, "rle")))
     ds.Rows = ds.Columns = 65535
     ds.NumberOfFrames = 100_000
@@ -249,6 +250,7 @@ def test_a_claim_of_too_many_pixels_is_not_tried(tmp_path: Path) -> None:
 
 
 def test_a_deflated_bomb_is_not_inflated(tmp_path: Path) -> None:
+    """F57."""
     raw = file(SMALL)
     start = of_file(raw).start
     bomb = struct.pack("<HH2sHI", 0x7FE1, 0x10, b"OB", 0, 30 << 20) + bytes(30 << 20)

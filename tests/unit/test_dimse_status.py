@@ -52,11 +52,13 @@ def test_the_verdict_on_a_query(status: int, verdict: Verdict) -> None:
     ],
 )
 def test_the_verdict_on_a_retrieve(status: int, verdict: Verdict) -> None:
+    """F06."""
     assert meaning(RequestType.MOVE, status, Tally(), "SAMPLE_AE").verdict is verdict
 
 
 @pytest.mark.parametrize("status", [0x0000, 0xB000])
 def test_a_success_status_with_failed_sub_operations_is_retried(status: int) -> None:
+    """F02."""
     found = meaning(RequestType.MOVE, status, Tally(completed=9, failed=1), "SAMPLE_AE")
     assert found.verdict is Verdict.RETRY
     assert found.reason == "1 of the archive's sub-operations failed"

@@ -335,6 +335,7 @@ def test_a_stop_verdict_ends_the_run_and_is_no_failure_of_the_request() -> None:
 
 
 def test_a_thread_that_raises_ends_the_run_without_telling_values() -> None:
+    """F40."""
     site = Site(times(9, ValueError("PATIENT^NAME")), range(1, 50), replace(USUAL, threads=4))
     assert site.run() is Ending.FATAL
     assert "ValueError" in str(site.engine.error)
@@ -382,6 +383,7 @@ def ten_minutes(clock: Callable[[], FakeClock], started: list[datetime]) -> Scri
 
 
 def test_no_request_starts_after_the_closing_instant_and_the_next_window_goes_on() -> None:
+    """F37."""
     started: list[datetime] = []
     site = Site(ten_minutes(lambda: site.clock, started), range(1, 10), schedule=hours(11, 13))
     assert site.run() is Ending.DONE
@@ -401,6 +403,7 @@ def test_the_run_can_end_with_its_window() -> None:
 
 
 def test_what_runs_at_the_end_of_the_window_is_cancelled_when_asked_for() -> None:
+    """F37."""
     started: list[datetime] = []
 
     def script(request: Request, archive: FakeArchive) -> Answer:

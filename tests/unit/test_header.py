@@ -42,6 +42,7 @@ def test_every_transfer_syntax_tells_who_it_is(encoding: str) -> None:
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_an_instance_that_ends_early_is_recognised_in_every_transfer_syntax(encoding: str) -> None:
+    """F19."""
     raw = file(SPEC, encoding)
     for missing in (1, 2, 9, 60):
         with pytest.raises(UnreadableError):
@@ -50,6 +51,7 @@ def test_an_instance_that_ends_early_is_recognised_in_every_transfer_syntax(enco
 
 @given(st.integers(0, 5000))
 def test_no_prefix_of_a_data_set_passes_for_a_whole_one(cut: int) -> None:
+    """F19."""
     raw = to_bytes(dataset(Spec(rows=4, columns=4)))
     start = of_file(raw).start
     part = raw[start : start + cut]
@@ -85,6 +87,7 @@ def test_nonsense_behind_a_prefix_is_handled_too(data: bytes) -> None:
 
 
 def test_spaces_and_nuls_around_values_are_no_part_of_them() -> None:
+    """F14."""
     found = of_data_set(BASE + PATIENT, EXPLICIT).identifiers
     assert (found.sop_class_uid, found.sop_instance_uid) == ("1.2", "1.2.3.4")
     assert found.patient_id == "P1"
@@ -136,6 +139,7 @@ def nested(levels: int) -> bytes:
 
 
 def test_sequences_nested_without_end_are_refused_without_a_crash() -> None:
+    """F58."""
     assert of_data_set(nested(10), EXPLICIT).identifiers.sop_instance_uid == "1.2.3.4"
     with pytest.raises(UnreadableError, match="deeply"):
         of_data_set(nested(50_000), EXPLICIT)
@@ -163,6 +167,7 @@ def test_a_large_deflated_instance_is_read_by_its_beginning() -> None:
 
 
 def test_file_meta_is_the_same_for_the_same_instance_and_readable() -> None:
+    """F20, S06."""
     ds = Dataset()
     ds.PatientID = "x"
     meta = file_meta("1.2.840.10008.5.1.4.1.1.7", "1.2.3", EXPLICIT)

@@ -137,6 +137,7 @@ def test_a_wish_that_cannot_be_told_holds_nothing_up() -> None:
 
 
 def test_the_receiver_is_held_back_when_the_workers_are_behind() -> None:
+    """F41."""
     go = threading.Event()
     announced: list[int] = []
 
@@ -177,6 +178,7 @@ def test_a_quarantined_instance_is_recorded_counted_and_no_event() -> None:
 
 @pytest.mark.parametrize("error", [FULL, ValueError("PATIENT^NAME"), OSError(28, "No space")])
 def test_a_worker_that_raises_ends_the_run_once_and_leaves_the_spool(error: Exception) -> None:
+    """F40."""
     site = Site(fail_on("7", error), workers=4)
     site.accounts.open(1)
     with closing(site):

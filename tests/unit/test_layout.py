@@ -21,6 +21,7 @@ VALUES = st.one_of(TEXT, NASTY)
 
 @given(st.lists(VALUES, min_size=1, max_size=5))
 def test_no_value_sent_by_an_archive_leaves_the_output_directory(values: list[str]) -> None:
+    """S01."""
     path = relative_path(values)
     assert not path.is_absolute()
     assert len(path.parts) == len(values)

@@ -119,6 +119,7 @@ def test_a_file_that_is_no_database_is_refused_with_a_remedy(path: Path, content
 
 
 def test_a_page_that_was_damaged_is_a_fatal_error_and_not_a_fresh_start(path: Path) -> None:
+    """F38."""
     with closing(Database(path)) as database:
         database.run(lambda db: db.execute("CREATE TABLE word (text TEXT UNIQUE)"))
         for n in range(200):
@@ -140,6 +141,7 @@ def test_the_database_of_another_program_is_refused(path: Path) -> None:
 
 
 def test_a_newer_version_is_refused_and_left_as_it_is(path: Path) -> None:
+    """F38."""
     Database(path).close()
     with closing(sqlite3.connect(path)) as other:
         other.execute(f"PRAGMA user_version={VERSION + 1}")
@@ -164,6 +166,7 @@ def test_only_its_owner_can_read_the_ledger_and_its_write_ahead_log(
 
 
 def test_every_commit_is_durable(database: Database) -> None:
+    """S13, F38."""
     pragma = [
         database.run(lambda db, name=name: db.execute(f"PRAGMA {name}").fetchone()[0])  # type: ignore[misc]
         for name in ("journal_mode", "synchronous", "secure_delete")

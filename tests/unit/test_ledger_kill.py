@@ -36,6 +36,7 @@ for waiting in ledger.next(run, 0, 2000):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_after_sigkill_all_that_was_acknowledged_is_there_once(tmp_path: Path, seed: int) -> None:
+    """F30."""
     path = tmp_path / "ledger.sqlite"
     chance = random.Random(seed)
     acknowledged: list[int] = []

@@ -30,6 +30,7 @@ def test_a_second_run_is_refused_and_told_which_process_holds_the_first(tmp_path
 
 
 def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
+    """F34."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)],
         stdin=subprocess.PIPE,

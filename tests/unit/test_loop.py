@@ -61,6 +61,7 @@ def test_what_comes_from_elsewhere_is_said() -> None:
 def test_a_broken_link_is_named_with_a_remedy(
     changes: dict[str, object], answer: Answer | None, callers: list[Seen], said: str
 ) -> None:
+    """F23."""
     check = diagnose(way(**changes), answer, callers, 3)
     assert not check.is_well
     assert said in check.problem

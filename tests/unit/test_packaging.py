@@ -50,7 +50,7 @@ def locked(file: str) -> dict[str, list[str]]:
     ],
 )
 def test_the_locked_packages_are_those_of_the_project(file: str, wanted: list[str]) -> None:
-    """CONTRIBUTING.md says how to renew a lock."""
+    """S21: CONTRIBUTING.md says how to renew a lock."""
     versions = locked(file)
     for one in map(Requirement, wanted):
         found = versions.get(normal(one.name), [])
@@ -60,6 +60,7 @@ def test_the_locked_packages_are_those_of_the_project(file: str, wanted: list[st
 
 @pytest.mark.parametrize("file", ["requirements.lock", "requirements-build.lock"])
 def test_every_locked_package_has_hashes_and_no_registry(file: str) -> None:
+    """S21."""
     text = (ROOT / file).read_text()
     blocks = re.split(r"^(?=[\w])", text, flags=re.MULTILINE)[1:]
     assert len(blocks) == sum(map(len, locked(file).values()))

@@ -25,6 +25,7 @@ USUAL = [
 
 @pytest.mark.parametrize("expression", HANGING)
 def test_what_can_take_for_ever_is_refused(expression: str) -> None:
+    """S12."""
     with pytest.raises(PatternError) as caught:
         bounded(expression)
     assert expression not in str(caught.value)
@@ -67,6 +68,7 @@ PIECES = st.recursive(
 @given(PIECES, st.sampled_from(["a", "b", "ab", "aab"]))
 @settings(max_examples=150, deadline=None)
 def test_whatever_is_taken_ends_soon_on_texts_made_to_be_slow(piece: str, word: str) -> None:
+    """S12."""
     try:
         pattern = bounded(f"(?:{piece})c")
     except PatternError:

@@ -116,6 +116,7 @@ def test_an_identity_is_of_archive_type_model_and_values() -> None:
 def test_a_unique_key_that_means_everything_never_leaves_in_a_move(
     tmp_path: Path, value: str
 ) -> None:
+    """F10."""
     made = plan(tmp_path, f"StudyInstanceUID,SeriesInstanceUID\n1.1,1.1.1\n1.1,{value}\n")
     (found,) = errors(made)
     assert found.line == 3

@@ -51,6 +51,7 @@ def test_a_run_that_ends_at_once_waits_for_no_period() -> None:
 
 @pytest.mark.parametrize("error", [FULL, ValueError("PATIENT^NAME")])
 def test_an_update_that_fails_ends_the_run_once(error: Exception) -> None:
+    """F40."""
     projection = Projection(error, updates=1)
     failures: list[FatalError] = []
     heard = threading.Event()

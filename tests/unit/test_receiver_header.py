@@ -72,6 +72,7 @@ def test_a_deflated_data_set_is_read_from_its_inflated_beginning() -> None:
 
 
 def test_a_bomb_is_inflated_no_further_than_the_limit() -> None:
+    """F57."""
     engine = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     start = raw.data_set(pixels=0)[:-12]
     body = engine.compress(start) + b"".join(engine.compress(bytes(1 << 20)) for _ in range(64))

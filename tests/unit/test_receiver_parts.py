@@ -94,6 +94,7 @@ def test_an_address_gets_its_share_and_the_last_places_go_to_newcomers(
     [("10.1.2.3", True), ("10.2.0.1", False), ("192.168.0.7", True), ("::1", False)],
 )
 def test_only_listed_addresses_and_networks_may_connect(address: str, welcome: bool) -> None:
+    """S03."""
     verdict = admission(address, {}, LIMITS, ("10.1.0.0/16", "192.168.0.7"))
     assert (verdict is Admission.WELCOME) == welcome
 

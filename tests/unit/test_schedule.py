@@ -84,6 +84,7 @@ CHANGES = [
 def test_a_window_keeps_to_the_local_clock_when_it_changes(
     zone: str, start: str, end: str, asked: str, opens: str, closes: str
 ) -> None:
+    """F35."""
     schedule = daily(start, end, zone)
     opening = schedule.opens_at(utc(asked))
     assert opening == utc(opens)

@@ -64,6 +64,7 @@ def open_quarters(schedule: Schedule) -> list[bool]:
 @settings(max_examples=25, deadline=None)
 @given(schedules(15))
 def test_the_open_seconds_of_a_year_are_those_of_the_oracle(schedule: Schedule) -> None:
+    """F35."""
     opened = sum(open_quarters(schedule)) * QUARTER.total_seconds()
     assert schedule.open_seconds(FIRST, LAST) == opened
 
@@ -84,6 +85,7 @@ def test_the_open_seconds_of_the_year_in_which_samoa_skipped_a_day(
 @settings(max_examples=25, deadline=None)
 @given(schedules(15))
 def test_walking_through_a_year_meets_every_opening_and_closing_once(schedule: Schedule) -> None:
+    """F35."""
     expected = open_quarters(schedule)
     actual = [False] * QUARTERS
     at: datetime | None = FIRST

@@ -64,6 +64,7 @@ def test_a_request_goes_on_with_the_attempts_of_the_run_before() -> None:
 
 
 def test_a_request_waits_for_its_time_across_runs_but_not_for_a_clock_that_jumped() -> None:
+    """F36."""
     soon = replace(pending(1), tries=1, due=START + timedelta(seconds=30))
     jumped = replace(pending(2), tries=1, due=START + timedelta(days=300))
     work = fetch(soon, jumped, pending(3))

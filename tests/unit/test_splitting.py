@@ -43,6 +43,7 @@ def holds(span: Span, day: date, second: int) -> bool:
 def test_every_moment_of_a_range_lies_in_exactly_one_of_its_parts(
     one: date, other: date, day: date, second: int, parts: int
 ) -> None:
+    """F12."""
     first, last = sorted([one, other])
     cut = leaves(Span(first, last), parts)
     assert sum(holds(part, day, second) for part in cut) == (first <= day <= last)

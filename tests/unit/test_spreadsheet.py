@@ -26,6 +26,7 @@ HARMLESS = [
 
 @pytest.mark.parametrize("text", DANGEROUS)
 def test_nothing_is_left_that_a_spreadsheet_would_carry_out(text: str) -> None:
+    """S07."""
     assert safe(text) == "'" + text
 
 

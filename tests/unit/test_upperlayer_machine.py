@@ -125,6 +125,7 @@ LONGEST_HELD = POLICY.longest_request + POLICY.longest_command + 6
 
 @given(st.binary(max_size=3000), st.booleans())
 def test_no_byte_stream_raises_or_grows_memory_over_its_bound(data: bytes, opened: bool) -> None:
+    """F59."""
     stream = (raw.associate_rq() if opened else b"") + data
     happened, _, association = run(stream)
     assert association.held <= LONGEST_HELD
@@ -139,6 +140,7 @@ def test_no_byte_stream_raises_or_grows_memory_over_its_bound(data: bytes, opene
 def test_no_mutated_recording_raises_or_grows_memory_over_its_bound(
     seed: int, changes: int, cuts: list[int]
 ) -> None:
+    """S04."""
     chosen = random.Random(seed)
     stream = bytearray(SESSION)
     for _ in range(changes):
@@ -208,6 +210,7 @@ def test_what_breaks_the_protocol_inside_an_association_aborts(behind: bytes, re
 
 
 def test_a_unit_longer_than_announced_is_refused_by_its_header_alone() -> None:
+    """F50."""
     aborts(raw.associate_rq() + struct.pack(">BxI", 4, POLICY.max_pdu + 1), 6)
     aborts(raw.associate_rq() + struct.pack(">BxI", 4, 0xFFFFFFFF), 6)
 

@@ -29,6 +29,7 @@ def request(**changes: Any) -> pdu.AssociateRequest:
 def test_an_association_is_refused_for_what_is_wrong_with_it(
     changes: dict[str, Any], expected: negotiation.Rejection | None
 ) -> None:
+    """S03."""
     assert negotiation.rejection(request(**changes), POLICY) == expected
 
 

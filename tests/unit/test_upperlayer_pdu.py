@@ -106,3 +106,14 @@ def test_a_command_is_cut_into_units_the_peer_takes(body: bytes, extra: int) -> 
         last = control == 3
     assert found == body
     assert last or not body
+
+
+def test_s22_the_secret_of_a_user_identity_is_not_kept() -> None:
+    """Neither the name nor the passcode can reach a log: the request does not hold them."""
+    identity = bytes((2, 1)) + b"\0\4user" + b"\0\6secret"
+    sent = raw.associate_rq(user=raw.item(0x58, identity))
+    assert b"secret" in sent
+    found = pdu.decode_associate_request(body_of(sent))
+    assert found.user_identity is not None
+    assert "secret" not in repr(found)
+    assert "user'" not in repr(found)
