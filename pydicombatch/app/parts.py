@@ -70,11 +70,13 @@ def schedule(config: Config) -> Schedule:
     return Schedule(windows, section.timezone, frozenset(section.excepted))
 
 
-def connect(config: Config, last_arrival: Callable[[], float] = never) -> Archive:
+def connect(
+    config: Config, last_arrival: Callable[[], float] = never, *, only_asks: bool = False
+) -> Archive:
     """Make a session with the archive; it opens its association when it is first used.
 
     `last_arrival` tells when an instance was pushed to us last, in monotonic seconds: an archive
-    that sends instances is not silent.
+    that sends instances is not silent. With `only_asks` nothing is retrieved, for a plan.
     """
     pacs, waits = config.pacs, config.pacs.timeouts
     peer = Peer(
@@ -87,8 +89,10 @@ def connect(config: Config, last_arrival: Callable[[], float] = never) -> Archiv
         _tls(pacs.tls),
         relational=config.select is not None and config.select.queries == "auto",
     )
-    also = (RequestType.FIND,) if stores_here(config) else ()  # to verify what was retrieved
-    return DimseArchive(peer, config.request.model, config.request.type, last_arrival, also)
+    # to look rows up, and to verify what was retrieved
+    also = (RequestType.FIND,) if stores_here(config) or config.select else ()
+    kind = RequestType.FIND if only_asks else config.request.type
+    return DimseArchive(peer, config.request.model, kind, last_arrival, also)
 
 
 def rules(config: Config) -> Rules | None:
