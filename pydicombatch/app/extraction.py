@@ -198,6 +198,7 @@ class Extraction:
         plan_rules(self.config)
         with ExitStack() as stack:
             self._hold(stack)
+            stack.enter_context(RunLog(self.config.state_directory / "run.log"))
             ledger = open_ledger(self.config)
             stack.callback(ledger.close)
             task = plan_task(self.config, self.plan, ledger, self._clock, stop_at_window_end)
