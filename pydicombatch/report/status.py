@@ -4,6 +4,7 @@ import csv
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -135,5 +136,6 @@ def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[str]]) 
 def _private(path: Path) -> TextIO:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):  # an older file; never a terminal or a pipe
-        os.fchmod(descriptor, 0o600)
+        with suppress(OSError):  # FAT and some network file systems know no modes
+            os.fchmod(descriptor, 0o600)
     return os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="")
