@@ -21,7 +21,7 @@ from pydicombatch.receive.server.incoming import (
     Incoming,
     Refusal,
 )
-from pydicombatch.receive.server.inspect import inspect
+from pydicombatch.receive.server.inspect import Inspected, inspect
 from pydicombatch.receive.server.lane import Lane, Post
 from pydicombatch.receive.server.settings import Settings
 from pydicombatch.receive.upperlayer.events import StoreBegun
@@ -125,9 +125,12 @@ class Intake:
         settle = partial(self._settle, incoming, answered)
         self._active.discard(incoming)  # its file is read by a thread now
 
-        def inspected(identifiers: Identifiers) -> None:
+        def inspected(found: Inspected) -> None:
+            if found.removed:
+                incoming.size -= found.removed
+                log.warning("store.cleaned", reason="Group 0002 in a data set was removed")
             if incoming.identifiers is None:
-                incoming.identify(identifiers)
+                incoming.identify(found.identifiers)
             settle()
 
         def failed(error: Exception) -> None:
