@@ -266,7 +266,7 @@ class Extraction:
     def check(self, *, loop: bool = False) -> Iterator[Check]:
         """Look at everything a run needs, without sending any request but a C-ECHO.
 
-        With `loop`, one small series is searched for and retrieved back to us, and thrown away.
+        With `loop`, one small series is retrieved back to us, too, and thrown away.
 
         Raises
         ------
@@ -287,10 +287,8 @@ class Extraction:
         ------
         ConfigError
             If nothing is anonymized, or the configuration is wrong.
-        HeldError
-            If a run holds this extraction.
         PydicombatchError
-            If the archive, the port or the state directory cannot be used.
+            If a run holds this extraction, or the archive, the port or the state cannot be used.
         """
         self.validate()
         if not self.anonymizes:

@@ -14,6 +14,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import (
     HEVCM10P51,
     HEVCMP51,
+    JPEG2000,
     MPEG2MPHL,
     MPEG2MPML,
     MPEG4HP41,
@@ -22,7 +23,6 @@ from pydicom.uid import (
     MPEG4HP422D,
     MPEG4HP423D,
     UID,
-    JPEG2000,
     JPEGExtended12Bit,
     JPEGLSNearLossless,
 )
@@ -172,7 +172,7 @@ def test_dcmjs_dimse_is_told_of_a_refusal(tmp_path: Path, samples: Path) -> None
 def test_storescu_stores_a_hundred_bytes_and_half_a_gigabyte_in_little_memory(
     tmp_path: Path, length: int, full: bool
 ) -> None:
-    """Under 60 MB (PSS) while it runs, sampled all the time; 24 MB instead of 500 without --full."""
+    """Under 60 MB (PSS) all the time; 24 MB instead of 500 without --full."""
     tiny = tmp_path / "tiny.dcm"
     tiny.write_bytes(file_meta(raw.CT, raw.UID, raw.EXPLICIT) + tiny_data_set())
     large = tmp_path / "large.dcm"

@@ -126,11 +126,7 @@ class Intake:
         self._active.discard(incoming)  # its file is read by a thread now
 
         def inspected(found: Inspected) -> None:
-            if found.removed:
-                incoming.size -= found.removed
-                log.warning("store.cleaned", reason="Group 0002 in a data set was removed")
-            if incoming.identifiers is None:
-                incoming.identify(found.identifiers)
+            incoming.inspected(*found)
             settle()
 
         def failed(error: Exception) -> None:
