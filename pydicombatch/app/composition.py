@@ -218,7 +218,7 @@ class Run:
             gate,
             Pace(windows, task.requests, clock.now()),
             settings,
-            lambda: connect(config, self._accounts.last_arrival),
+            lambda: connect(config, self._accounts.last_arrival, only_asks=task.only_plans),
             clock,
             self._stop,
             self._tally,

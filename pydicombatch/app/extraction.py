@@ -198,6 +198,7 @@ class Extraction:
         plan_rules(self.config)
         with ExitStack() as stack:
             self._hold(stack)
+            stack.enter_context(RunLog(self.config.state_directory / "run.log"))
             ledger = open_ledger(self.config)
             stack.callback(ledger.close)
             task = plan_task(self.config, self.plan, ledger, self._clock, stop_at_window_end)
@@ -265,7 +266,7 @@ class Extraction:
     def check(self, *, loop: bool = False) -> Iterator[Check]:
         """Look at everything a run needs, without sending any request but a C-ECHO.
 
-        With `loop`, one small series is searched for and retrieved back to us, and thrown away.
+        With `loop`, one small series is retrieved back to us, too, and thrown away.
 
         Raises
         ------
@@ -286,10 +287,8 @@ class Extraction:
         ------
         ConfigError
             If nothing is anonymized, or the configuration is wrong.
-        HeldError
-            If a run holds this extraction.
         PydicombatchError
-            If the archive, the port or the state directory cannot be used.
+            If a run holds this extraction, or the archive, the port or the state cannot be used.
         """
         self.validate()
         if not self.anonymizes:

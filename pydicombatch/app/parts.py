@@ -76,16 +76,20 @@ def schedule(config: Config) -> Schedule:
     return Schedule(windows, section.timezone, frozenset(section.excepted))
 
 
-def connect(config: Config, last_arrival: Callable[[], float] = never) -> DimseArchive:
+def connect(
+    config: Config, last_arrival: Callable[[], float] = never, *, only_asks: bool = False
+) -> DimseArchive:
     """Make a session with the archive; it opens its association when it is first used.
 
     `last_arrival` tells when an instance was pushed to us last, in monotonic seconds: an archive
-    that sends instances is not silent.
+    that sends instances is not silent. With `only_asks` nothing is retrieved, for a plan.
     """
     relational = config.select is not None and config.select.queries == "auto"
     peer = peer_of(config.pacs, config.local.calling_title, relational=relational)
-    also = (RequestType.FIND,) if stores_here(config) else ()  # to verify what was retrieved
-    return DimseArchive(peer, config.request.model, config.request.type, last_arrival, also)
+    # to look rows up, and to verify what was retrieved
+    also = (RequestType.FIND,) if stores_here(config) or config.select else ()
+    kind = RequestType.FIND if only_asks else config.request.type
+    return DimseArchive(peer, config.request.model, kind, last_arrival, also)
 
 
 def peer_of(pacs: Pacs, calling_aet: str, *, relational: bool = False) -> Peer:

@@ -145,7 +145,7 @@ class DirectReceiver:
         if incoming.is_whole():
             return None
         try:
-            identifiers = inspect(
+            found = inspect(
                 incoming.descriptor,
                 incoming.meta_size,
                 incoming.transfer_syntax_uid,
@@ -155,8 +155,7 @@ class DirectReceiver:
             return UNREADABLE
         except OSError:
             return NO_ROOM
-        if incoming.identifiers is None:
-            incoming.identify(identifiers)
+        incoming.inspected(*found)
         return incoming.refusal
 
     def _consider(self, incoming: Incoming) -> None:

@@ -21,7 +21,7 @@ from pydicombatch.receive.server.incoming import (
     Incoming,
     Refusal,
 )
-from pydicombatch.receive.server.inspect import inspect
+from pydicombatch.receive.server.inspect import Inspected, inspect
 from pydicombatch.receive.server.lane import Lane, Post
 from pydicombatch.receive.server.settings import Settings
 from pydicombatch.receive.upperlayer.events import StoreBegun
@@ -125,9 +125,8 @@ class Intake:
         settle = partial(self._settle, incoming, answered)
         self._active.discard(incoming)  # its file is read by a thread now
 
-        def inspected(identifiers: Identifiers) -> None:
-            if incoming.identifiers is None:
-                incoming.identify(identifiers)
+        def inspected(found: Inspected) -> None:
+            incoming.inspected(*found)
             settle()
 
         def failed(error: Exception) -> None:
