@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pydicombatch.app.extraction import Extraction
 from pydicombatch.core.elements import parse_path
-from pydicombatch.ledger.ledger import Ledger
 from pydicombatch.ledger.lock import StateLock
+from pydicombatch.ledger.reading import LedgerReader
 from pydicombatch.report.export import parts, tables
 from pydicombatch.report.export.headers import Wanted
 from pydicombatch.report.export.work import carry_out
@@ -127,6 +127,6 @@ def export(
     return Exported(rows, findings, resumed)
 
 
-def _wanted(ledger: Ledger) -> Iterator[Wanted]:
+def _wanted(ledger: LedgerReader) -> Iterator[Wanted]:
     for path, size, digest in ledger.instances():
         yield Wanted(path, size, digest)

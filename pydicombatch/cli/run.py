@@ -8,6 +8,7 @@ import click
 from pydicombatch.app import Extraction
 from pydicombatch.app.notifying import of_error, of_summary, tell
 from pydicombatch.cli.display import BANNER, Display
+from pydicombatch.cli.say import say
 from pydicombatch.cli.signals import handled
 from pydicombatch.cli.table import anonymization, closing
 from pydicombatch.core.errors import HeldError, PydicombatchError
@@ -53,12 +54,12 @@ def command(
     if only_failed or skip_failed:
         selection = Selection.ONLY_FAILED if only_failed else Selection.SKIP_FAILED
     click.echo(BANNER)
-    click.echo(f"Running extraction defined in: {config}")
+    say(f"Running extraction defined in: {config}")
     extraction = Extraction.from_file(config)
     warnings = extraction.validate()
-    click.echo(anonymization(on=extraction.anonymizes))
+    say(anonymization(on=extraction.anonymizes))
     for warning in warnings:
-        click.echo(f"Warning: {warning}", err=True)
+        say(f"Warning: {warning}", err=True)
     display = Display(extraction.config.request.type, bars=sys.stderr.isatty() and not no_progress)
     with handled(extraction.stop, extraction.halt, display.say) as caught:
         try:
@@ -92,8 +93,8 @@ def _notify(extraction: Extraction, notice: Notice) -> None:
 
 def _conclude(extraction: Extraction, summary: Summary) -> None:
     for line in closing(summary, extraction.config.request.type):
-        click.echo(line)
+        say(line)
     for doubt in summary.doubts:
-        click.echo(f"Warning: {doubt}", err=True)
+        say(f"Warning: {doubt}", err=True)
     if summary.error is not None:
-        click.echo(str(summary.error), err=True)
+        say(str(summary.error), err=True)

@@ -51,7 +51,8 @@ class RequestSection(Section):
     """What is asked for."""
 
     type: Annotated[RequestType, BeforeValidator(lowered)] = Field(
-        description="`c-find` for a list, `c-move` for the images, `c-echo` for a test"
+        description="`c-find` for a list, `c-move` for the images, `c-get` for the images over the "
+        "connection that asks, `c-echo` for a test"
     )
     model: Annotated[Literal["patient", "study", "psonly"], BeforeValidator(lowered)] = Field(
         default="patient",

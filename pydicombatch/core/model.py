@@ -14,7 +14,13 @@ class RequestType(StrEnum):
 
     FIND = "c-find"
     MOVE = "c-move"
+    GET = "c-get"
     ECHO = "c-echo"
+
+    @property
+    def retrieves(self) -> bool:
+        """Whether instances come, and not only words about them."""
+        return self in {RequestType.MOVE, RequestType.GET}
 
 
 class Outcome(StrEnum):

@@ -1,5 +1,6 @@
 """One SQLite connection in one thread; operations that meet there share a commit."""
 
+import os
 import queue
 import sqlite3
 import threading
@@ -148,6 +149,8 @@ def connect(path: Path) -> sqlite3.Connection:
     """
     try:
         path.touch(mode=0o600)
+        if path.stat().st_uid == os.geteuid():
+            path.chmod(0o600)  # the umask may have taken bits away, or somebody may have added some
         connection = sqlite3.connect(path, isolation_level=None, timeout=30)
     except (sqlite3.Error, OSError) as exc:
         raise translate(exc) from exc

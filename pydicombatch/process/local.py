@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from errno import errorcode
@@ -12,7 +12,7 @@ from typing import Protocol
 from pydicombatch.core.errors import FatalError
 from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Arrival, Known, Quarantined, Stored
-from pydicombatch.process.decompress import KeptError, decompress, is_plain
+from pydicombatch.process.decompress import KeptError, is_plain
 from pydicombatch.process.placing import UnusableError, values
 
 AT_ONCE = 1 << 20  # bytes of a file that are read in one piece
@@ -75,13 +75,17 @@ class Keeper(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LocalProcessor:
-    """Takes arrivals from the spool to the output directory; safe in several threads."""
+    """Takes arrivals from the spool to the output directory; safe in several threads.
+
+    `decompress` writes a file as Explicit VR Little Endian to a path that is not there yet, or
+    raises `KeptError`; None to store all as it came.
+    """
 
     spool: Spooled
     store: Committer
     layout: Planner
     quarantine: Keeper
-    decompress: bool = False
+    decompress: Callable[[Path, Path], None] | None = None
 
     def process(self, arrival: Arrival, known: Known | None) -> Stored | Quarantined:
         """Decompress if asked to, store, and say what lies where.
@@ -141,11 +145,12 @@ class LocalProcessor:
             scratch.unlink(missing_ok=True)
 
     def _is_to_be_decompressed(self, arrival: Arrival) -> bool:
-        return self.decompress and not is_plain(arrival.transfer_syntax_uid)
+        return self.decompress is not None and not is_plain(arrival.transfer_syntax_uid)
 
     def _decompressed(self, source: Path, scratch: Path) -> Path:
+        assert self.decompress is not None
         try:
-            decompress(source, scratch)
+            self.decompress(source, scratch)
         except KeptError as exc:
             log.warning("decompress.kept", reason=str(exc))
             return source

@@ -19,6 +19,7 @@ from tests.support.instances import to_bytes
 from tests.support.markdown import (
     ANONYMIZATION,
     CONTRIBUTING,
+    FIND,
     README,
     ROOT,
     SELECT,
@@ -186,6 +187,22 @@ def test_the_library_does_what_the_example_says(reader: Reader, tmp_path: Path) 
     lines = printed.splitlines()
     assert lines[-1] == "0 24 images/database.csv"
     assert sum(line.startswith("InstanceStored(") for line in lines) == 24
+
+
+def test_the_page_about_queries_shows_what_is_printed(reader: Reader) -> None:
+    several = blocks(FIND)
+    for block in several:
+        if block.kind == "file":
+            reader.write(block)
+        elif (block.kind, block.argument) == ("run", "archive"):
+            follow(reader, block)
+    (library,) = [one for one in several if one.argument == "library"]
+    (reader.folder / "question.py").write_text(library.text, encoding="utf-8")
+    code, printed = reader.run("python question.py")
+    assert (code, printed) == (
+        0,
+        "20240115\n['PatientID', 'StudyDate', 'StudyInstanceUID'] 2\n",
+    )
 
 
 def test_contributors_can_renew_the_reference(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 REPORT = ROOT / "docs" / "report.md"
+FIND = ROOT / "docs" / "find.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 ANONYMIZATION = ROOT / "docs" / "anonymization.md"
 SELECT = ROOT / "docs" / "select.md"
@@ -31,6 +32,7 @@ DOCUMENTS = (
     CONCEPTS,
     COOKBOOK,
     SELECT,
+    FIND,
     OPERATION,
     REPORT,
     CONTRIBUTING,

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelMove,
     Verification,
 )
 
@@ -30,7 +31,7 @@ LEVELS = tuple(UNIQUE)
 
 
 class StrictArchive:
-    """Answers C-FIND of Study Root on a free loopback port; a context manager."""
+    """Answers C-FIND of Study Root and moves nothing, on a free loopback port."""
 
     def __init__(self, specs: Sequence[Spec], aet: str = "STRICT") -> None:
         self.aet = aet
@@ -40,10 +41,13 @@ class StrictArchive:
         self._ae = AE(aet)
         self._ae.add_supported_context(Verification)
         self._ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
+        self._ae.add_supported_context(StudyRootQueryRetrieveInformationModelMove)
 
     def __enter__(self) -> Self:
         self._ae.start_server(
-            (LOOPBACK, self.port), block=False, evt_handlers=[(evt.EVT_C_FIND, self._find)]
+            (LOOPBACK, self.port),
+            block=False,
+            evt_handlers=[(evt.EVT_C_FIND, self._find), (evt.EVT_C_MOVE, self._move)],
         )
         return self
 
@@ -67,6 +71,11 @@ class StrictArchive:
                 return
             sent.add(own)
             yield 0xFF00, _answer(instance, asked, level, above)
+
+    @staticmethod
+    def _move(_event: evt.Event) -> Iterator[tuple[None, None]]:
+        """Know no destination at all."""
+        yield None, None
 
     @staticmethod
     def _matches(instance: Dataset, asked: Dataset, levels: Sequence[str]) -> bool:

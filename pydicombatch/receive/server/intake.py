@@ -126,9 +126,7 @@ class Intake:
         self._active.discard(incoming)  # its file is read by a thread now
 
         def inspected(found: Inspected) -> None:
-            _shortened(incoming, found.removed)
-            if incoming.identifiers is None:
-                incoming.identify(found.identifiers)
+            incoming.inspected(*found)
             settle()
 
         def failed(error: Exception) -> None:
@@ -246,9 +244,3 @@ class Intake:
             for incoming in self._active:
                 if incoming.refusal is None:
                     incoming.refuse(NO_ROOM)
-
-
-def _shortened(incoming: Incoming, removed: int) -> None:
-    if removed:
-        incoming.size -= removed
-        log.warning("store.cleaned", reason="File Meta Information in front of it was removed")
