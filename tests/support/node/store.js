@@ -16,7 +16,6 @@ const failed = (error) => {
 client.on("networkError", failed);
 client.on("associationRejected", (result) => failed(`rejected: ${JSON.stringify(result)}`));
 client.send("127.0.0.1", Number(port), "DCMJS", called, {
-  asyncOps: { maxAsyncOpsInvoked: 5, maxAsyncOpsPerformed: 1 },
   userIdentity: {
     type: constants.UserIdentityType.UsernameAndPasscode,
     positiveResponseRequested: true,
