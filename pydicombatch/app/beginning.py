@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from pydicombatch.app import unchanged
 from pydicombatch.app.composition import Task
 from pydicombatch.app.parts import rules
 from pydicombatch.app.planning import plan_rules, shown
@@ -10,6 +11,7 @@ from pydicombatch.app.selection import selecting
 from pydicombatch.config.digest import digests, refuse_changes
 from pydicombatch.config.models import Config
 from pydicombatch.core.clock import Clock
+from pydicombatch.core.errors import Finding as Warned
 from pydicombatch.ledger.ledger import Ledger
 from pydicombatch.ledger.states import Selection
 from pydicombatch.plan import review
@@ -42,9 +44,12 @@ def begin(
     clock: Clock,
     reviewed: Reviewed | None = None,
     *,
+    checked: tuple[str, tuple[Warned, ...]] = ("", ()),
     accept: bool = False,
 ) -> int:
     """Record that a run begins, with the rows of today; return its number.
+
+    `checked` is the digest of the batch that was checked, and what was odd about it.
 
     Raises
     ------
@@ -57,7 +62,10 @@ def begin(
     refuse_changes(before, now, accept=accept)
     changed = {name for name, value in before.items() if now.get(name) != value}
     number = ledger.begin_run(os.getpid(), clock.now())
-    ledger.load(plan)
+    batch = unchanged.digest(config)  # before it is read: a change meanwhile shows later
+    if not unchanged.is_loaded(ledger, batch):
+        ledger.load(plan)
+        unchanged.remember(ledger, batch if batch == checked[0] else "", checked[1])
     if {"select", PLAN} & changed:
         ledger.forget_selections()
     if reviewed is not None:

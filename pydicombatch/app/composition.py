@@ -7,16 +7,24 @@ from datetime import timedelta
 from random import random
 
 from pydicombatch.app.anonymization import anonymizes
-from pydicombatch.app.parts import connect, receiver_settings, results, schedule, stores_here
+from pydicombatch.app.parts import (
+    connect,
+    listens,
+    receiver_settings,
+    results,
+    schedule,
+    stores_here,
+)
 from pydicombatch.app.processing import make_processor
 from pydicombatch.config.models import Config
 from pydicombatch.core.clock import Clock
 from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Identifiers
-from pydicombatch.core.ports import Receiver
 from pydicombatch.core.records import Pending
 from pydicombatch.ledger.ledger import Ledger
 from pydicombatch.plan.requests import Plan
+from pydicombatch.process.characterised import CharacterisingProcessor
+from pydicombatch.receive.direct import DirectReceiver
 from pydicombatch.receive.process.parent import ProcessReceiver
 from pydicombatch.receive.spool import Spool
 from pydicombatch.runner.accounts import Accounts
@@ -30,6 +38,7 @@ from pydicombatch.runner.intake import Intake
 from pydicombatch.runner.match_limits import MatchLimits
 from pydicombatch.runner.message_ids import MessageIds
 from pydicombatch.runner.pace import Pace
+from pydicombatch.runner.patience import Patience
 from pydicombatch.runner.projector import Projector
 from pydicombatch.runner.quarantine_limit import QuarantineLimit
 from pydicombatch.runner.querying import LIMIT, NARROW, REPEATED, Means
@@ -37,7 +46,6 @@ from pydicombatch.runner.settling import Settings
 from pydicombatch.runner.summary import Summary
 from pydicombatch.runner.tally import RunTally
 from pydicombatch.runner.throttle import RequestRate
-from pydicombatch.runner.turnstile import Turnstile
 from pydicombatch.runner.work import Work
 
 log = EventLog(__name__)
@@ -122,7 +130,7 @@ class Run:
         processor, threads = make_processor(config, self._spool, self._task.ledger, stack)
         share = config.anonymization.quarantine_limit
         intake = Intake(
-            processor,
+            CharacterisingProcessor(processor, config.output.directory),
             self._task.ledger,
             self._accounts,
             self._task.clock,
@@ -137,12 +145,14 @@ class Run:
         if self._task.requests:
             self._receiver.start(intake.announce)
             stack.callback(self._receiver.close)
-            self._tally(Listening(self._task.config.local.port))
+            if listens(self._task.config):
+                self._tally(Listening(self._task.config.local.port))
 
-    def _make_receiver(self) -> Receiver:
+    def _make_receiver(self) -> ProcessReceiver | DirectReceiver:
         task = self._task
         settings = receiver_settings(task.config, self._spool.directory, task.number)
-        return ProcessReceiver(settings, self._retained)
+        kind = ProcessReceiver if listens(task.config) else DirectReceiver
+        return kind(settings, self._retained)
 
     def _retained(self, instance: Identifiers) -> tuple[int, ...]:
         late = timedelta(seconds=self._task.config.local.accept.late)
@@ -171,14 +181,7 @@ class Run:
             patience=retry.outage,
             ends_with_window=task.ends_with_window,
         )
-        passage = Turnstile(
-            gate,
-            clock,
-            self._stop,
-            config.request.throttle_time,
-            retry.wait,
-            retry.longest_wait,
-        )
+        patience = Patience(clock, self._stop, retry.wait, retry.longest_wait)
         limits = MatchLimits(
             config.pacs.max_matches,
             task.ledger.known_limits(),
@@ -194,7 +197,8 @@ class Run:
             MessageIds(task.ledger.last_message_id()),
             self._receiver,
             config.request.destination or config.local.aet,
-            means=Means(self._reviewer, limits, passage, retry.attempts),
+            self._receiver if isinstance(self._receiver, DirectReceiver) else None,
+            means=Means(self._reviewer, limits, patience.pause, retry.attempts),
             verify_instances=config.verify == "instances",
             complete=config.request.complete,
             selector=task.selector,

@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from pydicombatch.app import anonymization, purging
+from pydicombatch.app import anonymization, purging, unchanged
 from pydicombatch.app.beginning import begin, plan_task, read_plan, run_selector
-from pydicombatch.app.checking import look
+from pydicombatch.app.checking import look, reread
 from pydicombatch.app.composition import Run, Task
 from pydicombatch.app.planning import Forecast, forecast, open_ledger, plan_rules, write
 from pydicombatch.app.sampling import Sample, sample
-from pydicombatch.app.state import held, mark, with_state_of_its_own
+from pydicombatch.app.state import held, mark, reader, with_state_of_its_own
 from pydicombatch.app.validation import doubts
 from pydicombatch.config.load import load
-from pydicombatch.config.models import STATE, Config
+from pydicombatch.config.models import Config
 from pydicombatch.config.source import Source
 from pydicombatch.core.clock import Clock, SystemClock
 from pydicombatch.core.errors import ConfigError
@@ -23,6 +23,7 @@ from pydicombatch.core.errors import Finding as Warned
 from pydicombatch.core.log import EventLog
 from pydicombatch.ledger.archive import put_away
 from pydicombatch.ledger.ledger import Ledger
+from pydicombatch.ledger.reading import LedgerReader
 from pydicombatch.ledger.states import Selection
 from pydicombatch.plan.requests import Plan
 from pydicombatch.report.run_log import RunLog
@@ -32,7 +33,7 @@ from pydicombatch.runner.summary import Summary
 from pydicombatch.runner.tally import RunTally
 from pydicombatch.store.removal import Removed
 from pydicombatch.store.tree import create
-from pydicombatch.store.verify import Finding, Recorded, compare, unknown
+from pydicombatch.store.verify import Finding
 
 log = EventLog(__name__)
 Listener = Callable[[Event], None]
@@ -75,6 +76,8 @@ class Extraction:
         self._stop = threading.Event()
         self._run: Run | None = None
         self._all_warnings: tuple[Warned, ...] | None = None
+        self._batch_warnings: tuple[Warned, ...] = ()
+        self._checked = ""  # the digest of the batch that was checked
 
     @classmethod
     def from_file(cls, path: str | Path, environ: Mapping[str, str] = os.environ) -> "Extraction":
@@ -97,8 +100,12 @@ class Extraction:
             With everything that is wrong; nothing has been sent then.
         """
         if self._all_warnings is None:
-            odd = doubts(self.plan, self._inputs, self._source)
-            self._all_warnings = (*self.warnings, *odd)
+            ledger = self.config.state_directory / "ledger.sqlite"
+            self._checked = unchanged.digest(self.config)
+            known = unchanged.remembered(ledger, self._checked)
+            found, batch = doubts(self.plan, self._inputs, self._source, known)
+            self._batch_warnings = batch
+            self._all_warnings = (*self.warnings, *found, *batch)
         return self._all_warnings
 
     def run(
@@ -153,7 +160,13 @@ class Extraction:
             stack.callback(ledger.close)
             purging.forget(state, self.config.quarantine_days)
             number = begin(
-                ledger, self.config, self.plan, self._clock, reviewed, accept=accept_changes
+                ledger,
+                self.config,
+                self.plan,
+                self._clock,
+                reviewed,
+                checked=(self._checked, self._batch_warnings),
+                accept=accept_changes,
             )
             count = ledger.select(number, selection, planned=reviewed is not None)
             most = count if limit is None else min(count, limit)
@@ -221,7 +234,7 @@ class Extraction:
         if self._run:
             self._run.engine.halt()
 
-    def ledger(self) -> Ledger:
+    def ledger(self) -> LedgerReader:
         """Open the ledger to ask how the extraction stands; the caller closes it.
 
         Raises
@@ -229,13 +242,7 @@ class Extraction:
         ConfigError
             If nothing was run yet.
         """
-        path = self.config.state_directory / "ledger.sqlite"
-        if not path.is_file():
-            raise ConfigError.of(
-                "Nothing of this extraction has been run yet",
-                "Start it with `pydicombatch run`, or look whether state.directory is right",
-            )
-        return Ledger(path)
+        return reader(self.config.state_directory)
 
     @property
     def anonymizes(self) -> bool:
@@ -249,23 +256,17 @@ class Extraction:
             return tuple((path, path) for path in self.plan.columns)
         return tuple((column.name, column.path) for column in self.plan.batch.columns)
 
-    def verify(self, ledger: Ledger) -> Iterator[tuple[str, Finding | None]]:
+    def verify(self, ledger: LedgerReader) -> Iterator[tuple[str, Finding | None]]:
         """Read every stored file again, and look for others beside them.
 
-        Yields
-        ------
-        tuple[str, Finding | None]
-            A path below the output directory, and what is odd about it; None: nothing.
+        Yields paths below the output directory, and what is odd about each; None: nothing.
         """
-        root = self.config.output.directory
-        recorded = (Recorded(*row) for row in ledger.instances())
-        for one, finding in compare(root, recorded):
-            yield one.path, finding
-        for path in unknown(root, ledger.holds, [self.config.state_directory, root / STATE]):
-            yield path, Finding.UNKNOWN
+        yield from reread(self.config, ledger)
 
-    def check(self) -> Iterator[Check]:
+    def check(self, *, loop: bool = False) -> Iterator[Check]:
         """Look at everything a run needs, without sending any request but a C-ECHO.
+
+        With `loop`, one small series is retrieved back to us, too, and thrown away.
 
         Raises
         ------
@@ -273,7 +274,7 @@ class Extraction:
             With everything that is wrong in the configuration and the batch file.
         """
         self.validate()
-        yield from look(self.config, self.plan)
+        yield from look(self.config, self.plan, self._clock.now().date() if loop else None)
 
     def purge(self, *, everything: bool = False) -> Iterator[tuple[str, Removed]]:
         """Remove what is identified from the state directory; see `purging.purge`."""
@@ -286,15 +287,13 @@ class Extraction:
         ------
         ConfigError
             If nothing is anonymized, or the configuration is wrong.
-        HeldError
-            If a run holds this extraction.
         PydicombatchError
-            If the archive, the port or the state directory cannot be used.
+            If a run holds this extraction, or the archive, the port or the state cannot be used.
         """
         self.validate()
         if not self.anonymizes:
             raise ConfigError.of(
                 "A sample shows what anonymization does, but nothing would be anonymized",
-                "Set anonymization.enabled to true and request.type to c-move",
+                "Set anonymization.enabled to true and request.type to c-move or c-get",
             )
         return sample(self.config, self.plan, self._clock, instances)

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-import click
 from tqdm import tqdm
 
+from pydicombatch.cli.say import say
+from pydicombatch.core.log import printable
 from pydicombatch.core.model import RequestType
+from pydicombatch.core.secrets import conceal
 from pydicombatch.runner.events import (
     Doubted,
     Event,
@@ -78,9 +80,9 @@ class Display:
     def say(self, line: str) -> None:
         """Print a line above the bars."""
         if self._requests is not None:
-            self._requests.write(line)
+            self._requests.write(printable(conceal(line)))
         else:
-            click.echo(line)
+            say(line)
 
     def close(self) -> None:
         """Leave the bars as they are."""
@@ -100,7 +102,7 @@ class Display:
             return
         self._requests = tqdm(total=event.requests, unit="rqst", file=sys.stderr, position=0)
         self._describe()
-        if self._kind is RequestType.MOVE:
+        if self._kind.retrieves:
             self._instances = tqdm(
                 desc="Storing instances", unit="inst", file=sys.stderr, position=1
             )
@@ -166,7 +168,7 @@ class Display:
             return
         self._said = now
         stored = f", {self._stored} instances, {self._bytes / MEGABYTE:.1f} MB"
-        shown = stored if self._kind is RequestType.MOVE else ""
+        shown = stored if self._kind.retrieves else ""
         self.say(f"{self._done} of {self._total} requests{shown} {self._eta}".rstrip())
 
 

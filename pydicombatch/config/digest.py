@@ -33,6 +33,7 @@ def digests(config: Config) -> dict[str, str]:
         "directory_structure": list(output.directory_structure),
         "filename": output.filename,
         "decompress": output.decompress,
+        "mismatches": request.mismatches,
         "anonymization": on,
         "mode": how.mode,
         "profile": how.profile,

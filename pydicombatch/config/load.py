@@ -15,6 +15,7 @@ from pydicombatch.config.retired import retire
 from pydicombatch.config.source import Source, dotted
 from pydicombatch.config.text import LARGEST, Node, Tree, read_text
 from pydicombatch.core.errors import ConfigError, Finding
+from pydicombatch.core.secrets import remember
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Loaded:
     config: Config
     warnings: tuple[Finding, ...] = ()
     source: Source = field(default_factory=Source)
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)  # of the environment
 
     @property
     def file(self) -> str:
@@ -66,7 +68,10 @@ def read(path: Path, environ: Mapping[str, str]) -> Loaded:
     ConfigError
         If anything is wrong; every finding has its line and a remedy.
     """
-    return parse(content(path), str(path), environ)
+    loaded = parse(content(path), str(path), environ)
+    for name, value in loaded.variables.items():
+        remember(name, value)
+    return loaded
 
 
 def parse(text: str, file: str, environ: Mapping[str, str]) -> Loaded:
@@ -85,9 +90,10 @@ def parse(text: str, file: str, environ: Mapping[str, str]) -> Loaded:
         config = Config.model_validate(document)
     except ValidationError as exc:
         raise ConfigError(*_in_order([*tree.findings, *findings(exc, tree)])) from None
+    tree.findings.extend(_plain_secrets(config, tree))
     if tree.findings:
         raise ConfigError(*_in_order(tree.findings))
-    return Loaded(config, (*warnings, *doubts(config, tree)), tree.source)
+    return Loaded(config, (*warnings, *doubts(config, tree)), tree.source, tree.variables)
 
 
 def _without_condition(tree: Tree, document: Mapping[str, Node]) -> list[Finding]:
@@ -146,6 +152,21 @@ def content(path: Path) -> str:
 
 def _in_order(found: list[Finding]) -> list[Finding]:
     return sorted(dict.fromkeys(found), key=lambda one: one.line)
+
+
+def _plain_secrets(config: Config, tree: Tree) -> list[Finding]:
+    """Refuse a password that stands in the file itself."""
+    key = ("notify", "email", "password")
+    email = config.notify.email
+    if email is None or email.password is None or key in tree.filled:
+        return []
+    finding = Finding(
+        "notify.email.password is written in the file",
+        "Write ${SMTP_PASSWORD} in its place, and set that variable of the environment",
+        tree.source.file,
+        tree.source.line(key),  # without the line itself, which holds it
+    )
+    return [finding]
 
 
 def _missing_files(loaded: Loaded) -> list[Finding]:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from pydicombatch.config.anonymization import QUARANTINE_DAYS, Anonymization, Retention
+from pydicombatch.config.notify import Notify
 from pydicombatch.config.peers import Local, Pacs
 from pydicombatch.config.schedule import Schedule
 from pydicombatch.config.section import Section
@@ -50,7 +51,8 @@ class RequestSection(Section):
     """What is asked for."""
 
     type: Annotated[RequestType, BeforeValidator(lowered)] = Field(
-        description="`c-find` for a list, `c-move` for the images, `c-echo` for a test"
+        description="`c-find` for a list, `c-move` for the images, `c-get` for the images over the "
+        "connection that asks, `c-echo` for a test"
     )
     model: Annotated[Literal["patient", "study", "psonly"], BeforeValidator(lowered)] = Field(
         default="patient",
@@ -209,6 +211,7 @@ class Config(Section):
     retention: Retention = Field(
         default=Retention(), description="how long what is identified stays there"
     )
+    notify: Notify = Field(default=Notify(), description="who hears how a run went")
 
     @property
     def results(self) -> Path:

@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 from enum import Enum
 
 from pydicombatch.core.moments import RANGED, interval, moment
-from pydicombatch.core.values import LONG_TEXT, has_escapes
+from pydicombatch.core.values import LOCAL_TEXT, LONG_TEXT, has_escapes
 from pydicombatch.core.wildcards import wildcard_matches
 
 NUMERIC = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
@@ -70,7 +70,9 @@ def fit(vr: str, key: str, value: str) -> Fit:
         return Fit.SILENT
     if any(_matches(vr, one, other) for one in wanted for other in found):
         return Fit.MATCHES
-    return Fit.DIFFERS
+    # Archives answer in a character set that lacks what was asked for, Orthanc in Latin 1
+    is_lost = vr in LOCAL_TEXT and value.isascii() and not key.isascii()
+    return Fit.SILENT if is_lost else Fit.DIFFERS
 
 
 def _split(vr: str, text: str) -> list[str]:

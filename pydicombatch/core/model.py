@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from pathlib import PurePath
 
+from pydicombatch.core.traits import Traits
+
 PENDING = frozenset({0xFF00, 0xFF01})  # PS3.4 C.4.1.1.4: not final
 
 
@@ -12,7 +14,13 @@ class RequestType(StrEnum):
 
     FIND = "c-find"
     MOVE = "c-move"
+    GET = "c-get"
     ECHO = "c-echo"
+
+    @property
+    def retrieves(self) -> bool:
+        """Whether instances come, and not only words about them."""
+        return self in {RequestType.MOVE, RequestType.GET}
 
 
 class Outcome(StrEnum):
@@ -175,6 +183,7 @@ class Stored:
     aside: str = ""  # a duplicate with other content: its name in the quarantine directory
     stored_uid: str = ""  # SOP Instance UID of the anonymized file; "": it was not anonymized
     received_sha256: str = ""  # hex, before anonymization; "": it was not anonymized
+    traits: Traits | None = None  # what the stored file is; None: unknown
 
 
 @dataclass(frozen=True, slots=True)

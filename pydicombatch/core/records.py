@@ -135,3 +135,51 @@ class Counts:
     def unfinished(self) -> int:
         """Lines that are neither pending, nor complete, nor empty."""
         return self.lines - self.of("pending", Outcome.COMPLETE, Outcome.EMPTY)
+
+
+@dataclass(frozen=True, slots=True)
+class Minute:
+    """What was stored for the first time within a minute."""
+
+    at: datetime  # when it begins, UTC
+    instances: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run of the extraction."""
+
+    started: datetime
+    ended: datetime | None  # None: it goes on, or was cut off
+    exit_code: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How much of what is stored has one value; "" is unknown."""
+
+    value: str
+    studies: int
+    series: int
+    instances: int
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Sums over what is stored, by the values of the stored files."""
+
+    minutes: tuple[Minute, ...]  # in order
+    runs: tuple[RunRecord, ...]  # in order
+    modality: tuple[Share, ...]
+    year: tuple[Share, ...]
+    sex: tuple[Share, ...]
+    age: tuple[Share, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What a finished request brought, and when it finished."""
+
+    bytes: int
+    finished: datetime

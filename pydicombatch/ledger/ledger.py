@@ -151,7 +151,7 @@ class Ledger(Queries):
     def known(self, sop_instance_uid: str) -> Known | None:
         """Return what is stored under a SOP Instance UID."""
         sql = "SELECT path, sha256, received_sha256 FROM instance WHERE sop_instance_uid = ?"
-        row = self._database.run(lambda db: db.execute(sql, (sop_instance_uid,)).fetchone())
+        row = self._database.read(lambda db: db.execute(sql, (sop_instance_uid,)).fetchone())
         return Known(row[0], row[1].hex(), (row[2] or b"").hex()) if row else None
 
     def owner(self, stored_uid: str) -> str | None:
@@ -163,7 +163,7 @@ class Ledger(Queries):
     def retained(self, instance: Identifiers, since: datetime | None = None) -> tuple[int, ...]:
         """Return the requests, sent since then (None: ever), all of whose keys name this."""
         moment = "" if since is None else since.isoformat()
-        return self._database.run(lambda db: late.retained(db, instance, moment))
+        return self._database.read(lambda db: late.retained(db, instance, moment))
 
     def close(self) -> None:
         """Finish what is queued and close the file."""

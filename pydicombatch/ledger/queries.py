@@ -7,8 +7,16 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from pydicombatch.core.model import Key, Outcome
-from pydicombatch.core.records import Counts, Entry, Holding, Pending, Selected
-from pydicombatch.ledger import selections
+from pydicombatch.core.records import (
+    Counts,
+    Entry,
+    Holding,
+    Pending,
+    Selected,
+    Statistics,
+    Timing,
+)
+from pydicombatch.ledger import selections, statistics
 
 T = TypeVar("T")
 Run = Callable[[Callable[[sqlite3.Connection], Any]], Any]
@@ -98,17 +106,17 @@ class Queries:
     def finished_after(self, number: int) -> Iterator[Entry]:
         """Go through the requests in the order in which they finished, behind a running number."""
         while rows := self._all(BY_FINISH, (number, PAGE)):
-            yield from map(_entry, rows)
-            number = _entry(rows[-1]).finished or number
+            yield from map(entry_of, rows)
+            number = entry_of(rows[-1]).finished or number
 
     def results(self) -> Iterator[Entry]:
         """Go through the finished requests in the order of the batch file."""
         line = number = 0
         while rows := self._all(BY_LINE, (line, PAGE)):
-            yield from map(_entry, rows)
+            yield from map(entry_of, rows)
             line = rows[-1][1]
         while rows := self._all(LEFT, (number, PAGE)):
-            yield from map(_entry, rows)
+            yield from map(entry_of, rows)
             number = rows[-1][0]
 
     def lines(self) -> Iterator[tuple[int, Entry]]:
@@ -116,7 +124,7 @@ class Queries:
         line = 0
         while rows := self._all(LINES, (line, PAGE)):
             for row in rows:
-                yield row[0], _entry(row[1:])
+                yield row[0], entry_of(row[1:])
             line = rows[-1][0]
 
     def matches(self, entry: Entry) -> Iterator[tuple[str, ...]]:
@@ -190,6 +198,16 @@ class Queries:
             yield from rows
             place = rows[-1]
 
+    def statistics(self) -> Statistics:
+        """Return what was stored when, and what it is."""
+        found: Statistics = self._run(statistics.read)
+        return found
+
+    def timing(self) -> dict[int, Timing]:
+        """Return for every finished line how much it brought and when it finished."""
+        found: dict[int, Timing] = self._run(statistics.timing)
+        return found
+
     def counts(self) -> Counts:
         """Count lines by outcome, and what is stored."""
         by_outcome = tuple((name, count) for name, count in self._all(COUNTS))
@@ -215,7 +233,8 @@ def _holding(db: sqlite3.Connection, request: int) -> Holding:
     return Holding(attempts, stored, aside - stored)
 
 
-def _entry(row: Any) -> Entry:  # noqa: ANN401 - a row of SQLite
+def entry_of(row: Any) -> Entry:  # noqa: ANN401 - a row of SQLite
+    """Make a request of a row of `ENTRY`."""
     number, line, keys, carried, outcome, *rest = row
     pairs = tuple((name, cell) for name, cell in json.loads(carried))
     return Entry(number, line, _keys(keys), pairs, Outcome(outcome) if outcome else None, *rest)

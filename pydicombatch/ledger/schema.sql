@@ -158,3 +158,22 @@ CREATE TABLE match (
     cells TEXT NOT NULL,               -- in the order of request.answered
     PRIMARY KEY (request, attempt, number)
 ) WITHOUT ROWID;
+
+-- What was stored for the first time in each minute.
+CREATE TABLE minute (
+    at TEXT PRIMARY KEY,
+    instances INTEGER NOT NULL,
+    bytes INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- What the stored instances are, by the values of the stored files; '' is unknown.
+CREATE TABLE series (
+    study TEXT NOT NULL,
+    series TEXT NOT NULL,
+    modality TEXT NOT NULL,
+    year TEXT NOT NULL,                -- of StudyDate
+    sex TEXT NOT NULL,
+    age TEXT NOT NULL,                 -- a band of years
+    instances INTEGER NOT NULL,
+    PRIMARY KEY (study, series)
+) WITHOUT ROWID;

@@ -15,7 +15,7 @@ from pydicombatch.core.model import (
     RequestType,
     Stored,
 )
-from pydicombatch.ledger import selections
+from pydicombatch.ledger import selections, statistics
 from pydicombatch.ledger.states import Selection, outcomes
 from pydicombatch.ledger.verdicts import STALE, correct
 
@@ -180,6 +180,7 @@ def _instance(db: sqlite3.Connection, one: Stored, now: datetime) -> int:
         db.execute(ADD_TO_TOTAL, (0, one.size - found[1], one.collided - found[2]))
         return int(found[0])
     db.execute(ADD_TO_TOTAL, (1, one.size, one.collided))
+    statistics.count(db, one, now)
     return int(db.execute(INSERT_INSTANCE, values).fetchone()[0])
 
 

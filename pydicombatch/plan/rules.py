@@ -1,7 +1,7 @@
 """What is wrong, or merely doubtful, about a request before it is sent. Pure.
 
 The rules are those of PS3.4 C.4 and C.6; what is loose in practice is a warning, what would ask
-the archive for everything is an error (F10: an empty unique key in a C-MOVE must never leave).
+the archive for everything is an error (F10: an empty unique key of a retrieve must never leave).
 """
 
 from collections.abc import Callable, Iterator
@@ -67,7 +67,7 @@ def issues(request: Request, charset: str | None) -> Iterator[Issue]:
         )
     if request.value("QueryRetrieveLevel") != level:
         yield Issue("QueryRetrieveLevel is in lower case", f"Write {level}")
-    rules = MOVE_RULES if request.type is RequestType.MOVE else FIND_RULES
+    rules = RETRIEVE_RULES if request.type.retrieves else FIND_RULES
     for rule in rules:
         yield from rule(request, level)
 
@@ -99,11 +99,11 @@ def _no_level(request: Request) -> Issue:
 
 
 def _own_key(request: Request, level: str) -> Iterator[Issue]:
-    own = UNIQUE_KEYS[level]
+    own, verb = UNIQUE_KEYS[level], request.type.upper()
     if any(key.path == own for key in request.keys):
         if is_blank(request.value(own)):
             yield Issue(
-                f"{own} is empty or only a wildcard in a C-MOVE at {level} level, which would "
+                f"{own} is empty or only a wildcard in a {verb} at {level} level, which would "
                 "mean everything",
                 f"Give every row a value for {own}, or choose another QueryRetrieveLevel",
                 is_error=True,
@@ -115,13 +115,13 @@ def _own_key(request: Request, level: str) -> Iterator[Issue]:
     ]
     if not given:
         yield Issue(
-            "The C-MOVE has no key with a value, which would mean everything",
+            f"The {verb} has no key with a value, which would mean everything",
             f"Add a column or an element for {own}",
             is_error=True,
         )
         return
     yield Issue(
-        f"The C-MOVE at {level} level is without {own} and depends on {', '.join(given)}; some "
+        f"The {verb} at {level} level is without {own} and depends on {', '.join(given)}; some "
         "archives refuse it, some send more than is meant",
         f"Find {own} with a C-FIND first, and use it here",
     )
@@ -144,8 +144,8 @@ def _only_unique_keys(request: Request, level: str) -> Iterator[Issue]:
     for key in request.keys:
         if key.path not in allowed:
             yield Issue(
-                f"{key.path} is not a unique key of a C-MOVE at {level} level; archives may ignore "
-                "it or refuse the request",
+                f"{key.path} is not a unique key of a {request.type.upper()} at {level} level; "
+                "archives may ignore it or refuse the request",
                 "Remove it unless your archive is known to use it",
             )
 
@@ -167,11 +167,11 @@ def _blank_patient(request: Request, _level: str) -> Iterator[Issue]:
     listed = any(key.path == "PatientID" for key in request.keys)
     if request.model == "study" and listed and is_blank(request.value("PatientID")):
         yield Issue(
-            "PatientID is empty in a C-MOVE of Study Root; it is sent as it is",
+            f"PatientID is empty in a {request.type.upper()} of Study Root; it is sent as it is",
             "Remove PatientID if the archive refuses the request",
         )
 
 
 Rule = Callable[[Request, str], Iterator[Issue]]
 FIND_RULES: tuple[Rule, ...] = (_outer_keys,)
-MOVE_RULES: tuple[Rule, ...] = (_own_key, _only_unique_keys, _outer_keys, _blank_patient)
+RETRIEVE_RULES: tuple[Rule, ...] = (_own_key, _only_unique_keys, _outer_keys, _blank_patient)

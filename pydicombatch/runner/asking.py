@@ -1,15 +1,15 @@
 """Queries that belong to one row: each goes through the gate, is reviewed and tried again."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 
-from pydicombatch.core.errors import TransientError, Unreachable
+from pydicombatch.core.errors import TransientError
 from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Key, Match, Outcome, Request, RequestType
 from pydicombatch.core.ports import Archive
 from pydicombatch.core.records import Pending
-from pydicombatch.runner import judge
+from pydicombatch.runner.inventory import Turn
 from pydicombatch.runner.judge import Judgement
 from pydicombatch.runner.querying import Means, Query
 
@@ -37,6 +37,7 @@ class Asking:
     archive: Archive
     pending: Pending
     today: date
+    turn: Turn
     is_first: bool = True
     sent: int = 0
 
@@ -49,38 +50,34 @@ class Asking:
             If it was refused, cut short or cut off.
         TransientError
             If it failed again and again.
+        NoTurnError
+            If nothing may leave any more.
         """
         request = Request(self.pending.identity, self.pending.line, RequestType.FIND, model, keys)
-        for tries in range(max(1, self.means.attempts) - 1):
+        for tries in range(1, self.means.attempts):
             found = self._try(request, tries)
             if found is not None:
                 return found
-        return self._send(request, max(0, self.means.attempts - 1))
+            self.means.pause(tries)
+        return self._send(request)
 
     def _try(self, request: Request, tries: int) -> list[dict[str, str]] | None:
         """Send it; None when it may do better the next time."""
-        alone = self.is_first
+        alone = self.is_first  # then the engine knows what to do
         try:
-            return self._send(request, tries)
+            return self._send(request)
         except UnansweredError as exc:
-            if alone or not exc.judgement.again or exc.judgement.cut_off:
+            if alone or not exc.judgement.again:
                 raise
-        except Unreachable as exc:
-            if alone:
-                raise  # the engine knows what to do, and no attempt is spent
-            self.means.passage.lost(exc)
-        except TransientError as exc:
+        except TransientError as exc:  # an archive that is down is waited for by the next turn
             if alone:
                 raise
-            log.warning("selection.query", error=type(exc).__name__, attempt=tries + 1)
+            log.warning("selection.query", error=type(exc).__name__, attempt=tries)
         return None
 
-    def _send(self, request: Request, tries: int) -> list[dict[str, str]]:
-        if not self.is_first and not self.means.passage.admits(self.archive, tries):
-            lost = TransientError(
-                "It was cut off between two queries of a row", "The next run asks again"
-            )
-            raise UnansweredError(replace(judge.failure(lost, again=True), cut_off=True))
+    def _send(self, request: Request) -> list[dict[str, str]]:
+        if not self.is_first:
+            self.turn(self.archive)
         self.is_first = False
         self.sent += 1
         found: list[dict[str, str]] = []
@@ -88,7 +85,7 @@ class Asking:
         def keep(match: Match) -> None:
             found.append(dict(match.values))
 
-        judgement = Query(self.means, self.archive, request, keep).carry_out(self.today)
+        judgement = Query(self.means, self.archive, request, keep, self.turn).carry_out(self.today)
         if judgement.result.outcome not in ANSWERED:
             raise UnansweredError(judgement)
         return found

@@ -2,16 +2,13 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import date
 
 from pydicombatch.core.model import Key, Match
-from pydicombatch.core.ports import Archive
 from pydicombatch.core.records import Pending
 from pydicombatch.runner.answers import LEVEL
 from pydicombatch.runner.asking import Asking, UnansweredError
 from pydicombatch.runner.counting import Counting
 from pydicombatch.runner.judge import Judgement
-from pydicombatch.runner.querying import Means
 from pydicombatch.select.levels import LEVELS, UNIQUE_KEYS, is_derived, is_one_value
 
 Keep = Callable[[Match], None]
@@ -32,11 +29,9 @@ def needed_keys(keys: Iterable[Key], model: str) -> tuple[Key, ...]:
 
 
 def complete(
-    means: Means,
-    archive: Archive,
+    asking: Asking,
     pending: Pending,
     model: str,
-    today: date,
     matches: Iterable[Match],
     keep: Keep,
 ) -> Judgement | None:
@@ -48,7 +43,6 @@ def complete(
         Why a count could not be made; None: all is well.
     """
     level = next((k.value.strip().upper() for k in pending.keys if k.path == LEVEL), "")
-    asking = Asking(means, archive, pending, today, is_first=False)
     counting = Counting(asking, model)
     paths = [key.path for key in pending.keys]
     single = {k.path: k.value.strip() for k in pending.keys if is_one_value(k.value)}

@@ -9,11 +9,13 @@ from pydicombatch.core.attribution import Expectation
 from pydicombatch.core.clock import Clock
 from pydicombatch.core.errors import RequestError, TransientError, Unreachable
 from pydicombatch.core.model import Answer, Match, Request, RequestType
-from pydicombatch.core.ports import Archive, Receiver
+from pydicombatch.core.ports import Archive, Receiver, Sink
 from pydicombatch.core.records import Folded, Holding, Pending, Result
 from pydicombatch.runner import judge
 from pydicombatch.runner.accounts import Accounts
+from pydicombatch.runner.asking import Asking
 from pydicombatch.runner.completing import complete, needed_keys
+from pydicombatch.runner.gate import NoTurnError
 from pydicombatch.runner.inventory import Habits, Turn
 from pydicombatch.runner.judge import Judgement
 from pydicombatch.runner.message_ids import MessageIds
@@ -74,6 +76,7 @@ class Surroundings:
     message_ids: MessageIds
     receiver: Receiver | None  # None: nothing is stored here
     destination: str  # AE title that C-MOVE sends to
+    sink: Sink | None = None  # where instances go that come on our own association (C-GET)
     means: Means = field(default_factory=Means)  # of queries
     complete: bool = False  # whether counts that matches lack are made by further queries
     selector: "Selector | None" = None  # None: rows are sent as they are
@@ -111,13 +114,15 @@ def find(around: Surroundings, archive: Archive, pending: Pending) -> tuple[int,
         today = around.clock.now().date()
         request = around.request(pending)
         if not around.complete:
-            judgement = Query(around.means, archive, request, keep).carry_out(today)
+            judgement = Query(around.means, archive, request, keep, around.turn).carry_out(today)
             flush()
             return judgement
         found: list[Match] = []
         asked = replace(request, keys=needed_keys(request.keys, around.model))
-        judgement = Query(around.means, archive, asked, found.append).carry_out(today)
-        lack = complete(around.means, archive, pending, around.model, today, found, keep)
+        query = Query(around.means, archive, asked, found.append, around.turn)
+        judgement = query.carry_out(today)
+        asking = Asking(around.means, archive, pending, today, around.turn, is_first=False)
+        lack = complete(asking, pending, around.model, found, keep)
         flush()
         return lack or judgement
 
@@ -151,6 +156,18 @@ def move(around: Surroundings, archive: Archive, pending: Pending) -> tuple[int,
         around.message_ids.give_back(message_id)
 
 
+def get(around: Surroundings, archive: Archive, pending: Pending) -> tuple[int, Judgement]:
+    """Send a C-GET; its instances come on the same association and take the way of all others."""
+    receiver, sink = around.receiver, around.sink
+    if receiver is None or sink is None:
+        raise RuntimeError("a C-GET needs a sink")
+
+    def send(request: Request, message_id: int) -> Answer:
+        return archive.get(request, message_id, sink, lambda: around.turn(archive))
+
+    return Retrieval(around, receiver, archive, pending, send).carry_out()
+
+
 def _judged(
     around: Surroundings, attempt: int, request: int, send: Callable[[], Judgement]
 ) -> Judgement:
@@ -161,6 +178,9 @@ def _judged(
         around.accounts.close(request, 0)
         around.ledger.interrupt(attempt, around.clock.now(), "The archive could not be reached")
         raise
+    except NoTurnError:  # between two parts of a query
+        around.ledger.interrupt(attempt, around.clock.now(), "Nothing more may be sent for now")
+        raise
     except (TransientError, RequestError) as exc:
         evidence = around.accounts.close(request, 0)  # what has arrived is still being stored
         return judge.failure(exc, evidence.stored, again=isinstance(exc, TransientError))
@@ -169,6 +189,7 @@ def _judged(
 EXECUTORS: dict[RequestType, Execute] = {
     RequestType.FIND: find,
     RequestType.MOVE: move,
+    RequestType.GET: get,
     RequestType.ECHO: echo,
 }
 

@@ -27,7 +27,6 @@ class Judgement:
     result: Result
     again: bool = False
     stop: bool = False  # every other request would fail the same way
-    cut_off: bool = False  # it ended before its time, so no attempt is spent
     retrieves: tuple[Pending, ...] | None = None  # a row was looked up: these come in its place
     rows: tuple[Folded, ...] = ()  # rows that are decided with it
 

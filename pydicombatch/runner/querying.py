@@ -5,17 +5,17 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from hashlib import blake2b
 
-from pydicombatch.core.errors import TransientError, Unreachable
+from pydicombatch.core.errors import TransientError
 from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Answer, Key, Match, Outcome, Request, Verdict
 from pydicombatch.core.ports import Archive
 from pydicombatch.core.records import Result
 from pydicombatch.runner import judge
 from pydicombatch.runner.answers import LEVEL, UNIQUE_KEYS, Reviewer
+from pydicombatch.runner.inventory import Turn
 from pydicombatch.runner.judge import Judgement
 from pydicombatch.runner.match_limits import MatchLimits, is_limit
 from pydicombatch.runner.splitting import Span, halves, spans
-from pydicombatch.runner.turnstile import Open, Passage
 
 log = EventLog(__name__)
 NARROW = "Narrow the query, for instance by a range of StudyDate, which is then cut by itself"
@@ -29,7 +29,7 @@ class Means:
 
     reviewer: Reviewer = field(default_factory=Reviewer)
     limits: MatchLimits = field(default_factory=MatchLimits)
-    passage: Passage = field(default_factory=Open)
+    pause: Callable[[int], None] = lambda _: None  # after so many tries of a part
     attempts: int = 1  # of a part of a query
 
 
@@ -42,10 +42,6 @@ class _Reply:
     admitted: int  # matches that were asked for
     held_back: bool  # whether there may be more
     names: tuple[str, ...]  # of those that were asked for, when the query may have to be cut
-
-
-class _CutOffError(Exception):
-    """Nothing may leave any more, although parts are left to ask for."""
 
 
 class Query:
@@ -61,11 +57,20 @@ class Query:
         What is asked.
     keep
         Takes every match that belongs into the results, each once.
+    turn
+        Waits until one more part may leave, by all the rules that hold for a request; raises when
+        nothing may leave any more.
     """
 
     def __init__(
-        self, means: Means, archive: Archive, request: Request, keep: Callable[[Match], None]
+        self,
+        means: Means,
+        archive: Archive,
+        request: Request,
+        keep: Callable[[Match], None],
+        turn: Turn = lambda _: None,
     ) -> None:
+        self._turn = turn
         self._means = means
         self._archive = archive
         self._request = request
@@ -87,13 +92,7 @@ class Query:
         parts = self._spans if len(self._spans) > 1 else self._first_cut(whole, today)
         if not parts:
             return self._truncated(whole)
-        try:
-            failed = self._divide(parts, today)
-        except _CutOffError:
-            lost = TransientError(
-                "It was cut off between two parts of a query", "The next run asks again"
-            )
-            return replace(judge.failure(lost, again=True), cut_off=True)
+        failed = self._divide(parts, today)
         if failed is not None:
             return self._judged(failed.answer)
         done = Answer(0x0000, Verdict.DONE)
@@ -133,26 +132,21 @@ class Query:
 
     def _ask_patiently(self, span: Span) -> _Reply:
         """Ask for a part; what may pass is tried again, so that one failure costs one part."""
-        for tries in range(self._means.attempts - 1):
+        for tries in range(1, self._means.attempts):
             reply = self._try(span, tries)
             if reply is not None and not self._may_pass(reply):
                 return reply
-        self._pass(max(0, self._means.attempts - 1))
+            self._means.pause(tries)
+        self._turn(self._archive)
         return self._ask(span.keys(self._keys), timed=span.timed)
 
     def _try(self, span: Span, tries: int) -> _Reply | None:
-        self._pass(tries)
+        self._turn(self._archive)
         try:
             return self._ask(span.keys(self._keys), timed=span.timed)
-        except Unreachable as exc:
-            self._means.passage.lost(exc)
-        except TransientError as exc:
-            log.warning("query.part", error=type(exc).__name__, attempt=tries + 1)
+        except TransientError as exc:  # an archive that is down is waited for by the next turn
+            log.warning("query.part", error=type(exc).__name__, attempt=tries)
         return None
-
-    def _pass(self, tries: int) -> None:
-        if not self._means.passage.admits(self._archive, tries):
-            raise _CutOffError
 
     @staticmethod
     def _may_pass(reply: _Reply) -> bool:

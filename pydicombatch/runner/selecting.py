@@ -16,6 +16,7 @@ from pydicombatch.runner.abilities import Abilities, Manner
 from pydicombatch.runner.asking import Asking, UnansweredError
 from pydicombatch.runner.drilling import Drill, may_be_relational
 from pydicombatch.runner.executors import Surroundings
+from pydicombatch.runner.gate import NoTurnError
 from pydicombatch.runner.judge import Judgement
 from pydicombatch.select.choice import Choice, Chosen, Decision
 from pydicombatch.select.route import Route, make_route, references
@@ -92,6 +93,10 @@ class Selecting:
             reason = "The archive could not be reached"
             around.ledger.interrupt(attempt, around.clock.now(), reason)
             raise
+        except NoTurnError:  # between two queries of the row
+            reason = "Nothing more may be sent for now"
+            around.ledger.interrupt(attempt, around.clock.now(), reason)
+            raise
         except UnansweredError as exc:
             return attempt, _nothing_retrieved(exc.judgement)
         except (TransientError, RequestError) as exc:
@@ -139,7 +144,7 @@ class Selecting:
         route = make_route(keys, around.model, self.rules, today, self.shown)
         if route.asks_for_everything():
             raise RequestError(EVERYTHING, NARROW)
-        asking = Asking(around.means, archive, pending, today)
+        asking = Asking(around.means, archive, pending, today, around.turn)
         return self._drill(asking, route, around.model, today)
 
     def _drill(self, asking: Asking, route: Route, model: str, today: date) -> Decision:
@@ -167,7 +172,7 @@ class Selecting:
         try:
             found = Drill(asking, route, self.rules, today, choice).relational()
         except UnansweredError as exc:
-            if exc.judgement.again or exc.judgement.cut_off:
+            if exc.judgement.again:
                 raise
             return None
         # nothing found may mean that it takes the keys of other levels for none of its own
@@ -180,12 +185,9 @@ class Selecting:
         choice = Choice(self.rules, model)
         try:
             other = Drill(asking, route, self.rules, today, choice).relational()
-        except UnansweredError as exc:
-            if exc.judgement.cut_off:
-                self.abilities.give_up(route.model)
-                raise
+        except UnansweredError:
             other = None
-        except TransientError:
+        except (TransientError, NoTurnError):
             self.abilities.give_up(route.model)
             raise
         same = other is not None and _as_set(other) == _as_set(found)

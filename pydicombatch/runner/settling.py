@@ -124,7 +124,7 @@ class Settler:
             self._put_back(task, attempt, result.reason)
             raise FatalError(result.reason, result.remedy)
         again = judgement.again or judgement.stop
-        if (is_cut_off or judgement.cut_off) and again:
+        if is_cut_off and again:
             self._put_back(task, attempt, CUT_OFF)
         elif again and self._is_spared(task, judgement, is_down):
             spared = replace(task, spared=task.spared + 1)

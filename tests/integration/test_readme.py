@@ -19,6 +19,7 @@ from tests.support.instances import to_bytes
 from tests.support.markdown import (
     ANONYMIZATION,
     CONTRIBUTING,
+    FIND,
     README,
     ROOT,
     SELECT,
@@ -188,6 +189,22 @@ def test_the_library_does_what_the_example_says(reader: Reader, tmp_path: Path) 
     assert sum(line.startswith("InstanceStored(") for line in lines) == 24
 
 
+def test_the_page_about_queries_shows_what_is_printed(reader: Reader) -> None:
+    several = blocks(FIND)
+    for block in several:
+        if block.kind == "file":
+            reader.write(block)
+        elif (block.kind, block.argument) == ("run", "archive"):
+            follow(reader, block)
+    (library,) = [one for one in several if one.argument == "library"]
+    (reader.folder / "question.py").write_text(library.text, encoding="utf-8")
+    code, printed = reader.run("python question.py")
+    assert (code, printed) == (
+        0,
+        "20240115\n['PatientID', 'StudyDate', 'StudyInstanceUID'] 2\n",
+    )
+
+
 def test_contributors_can_renew_the_reference(tmp_path: Path) -> None:
     (block,) = [one for one in blocks(CONTRIBUTING) if one.argument == "reference"]
     ((command, _),) = block.commands
@@ -306,11 +323,11 @@ def test_a_port_that_an_archive_cannot_reach_shows_as_the_table_says(
 
 
 def test_a_configuration_whose_anonymizer_script_is_none_is_refused(reader: Reader) -> None:
-    config = reader.vary("anonymized", ("output:", ANONYMIZED))
+    config = reader.vary("refused", ("output:", ANONYMIZED))
     code, printed = reader.run(f"pydicombatch {config}")
     assert code == 2
     assert "choose.py" in printed
-    assert not (reader.folder / "anonymized").exists()
+    assert not (reader.folder / "refused").exists()
 
 
 ANONYMIZED = "anonymization: {enabled: true, script: choose.py}\noutput:"

@@ -22,6 +22,7 @@ from pydicombatch.core.model import (
     Tally,
     Verdict,
 )
+from pydicombatch.core.ports import Sink
 from pydicombatch.core.records import Entry, Folded, Holding, Pending, Result
 
 LIMIT = 20.0  # seconds after which a test that hangs fails
@@ -111,6 +112,11 @@ class FakeArchive:
         message_id: int,
         destination: str,
         on_progress: Callable[[Tally], None],
+    ) -> Answer:
+        return self._script(request, self)
+
+    def get(
+        self, request: Request, message_id: int, sink: Sink, turn: Callable[[], None]
     ) -> Answer:
         return self._script(request, self)
 

@@ -17,6 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
+REPORT = ROOT / "docs" / "report.md"
+FIND = ROOT / "docs" / "find.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 ANONYMIZATION = ROOT / "docs" / "anonymization.md"
 SELECT = ROOT / "docs" / "select.md"
@@ -30,7 +32,9 @@ DOCUMENTS = (
     CONCEPTS,
     COOKBOOK,
     SELECT,
+    FIND,
     OPERATION,
+    REPORT,
     CONTRIBUTING,
     ROOT / "CHANGELOG.md",
 )

@@ -31,7 +31,7 @@ LEVELS = tuple(UNIQUE)
 
 
 class StrictArchive:
-    """Answers C-FIND of Study Root, and moves nothing, on a free port; a context manager."""
+    """Answers C-FIND of Study Root and moves nothing, on a free loopback port."""
 
     def __init__(self, specs: Sequence[Spec], aet: str = "STRICT") -> None:
         self.aet = aet

@@ -73,6 +73,13 @@ def test_what_cannot_be_compared_is_not_judged(vr: str, value: str) -> None:
     assert fit(vr, "20240101" if vr == "DA" else "Other", value) is Fit.SILENT
 
 
+@pytest.mark.parametrize("value", ["Yamada^Tarou=^", "M?ller", "????^??"])
+def test_characters_that_an_archive_cannot_answer_in_are_no_difference(value: str) -> None:
+    """F13: it found the name, and answers in a character set that lacks it."""
+    assert fit("PN", "山田^太郎" if value != "M?ller" else "Müller", value) is Fit.SILENT
+    assert fit("PN", "山田", "鈴木") is Fit.DIFFERS
+
+
 @given(st.text(st.characters(exclude_characters="\\*?\0", exclude_categories=["Cs", "Cc"])))
 def test_every_value_matches_itself_and_a_star_behind_its_beginning(text: str) -> None:
     assert fit("LO", text, text) in {Fit.MATCHES, Fit.SILENT}

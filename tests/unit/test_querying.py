@@ -13,6 +13,8 @@ from pydicombatch.core.matching import Fit, fit
 from pydicombatch.core.model import Answer, Key, Match, Outcome, Request, RequestType, Verdict
 from pydicombatch.core.ports import Archive
 from pydicombatch.runner.answers import Reviewer
+from pydicombatch.runner.gate import NoTurnError
+from pydicombatch.runner.inventory import Turn
 from pydicombatch.runner.judge import Judgement
 from pydicombatch.runner.match_limits import MatchLimits
 from pydicombatch.runner.querying import Means, Query
@@ -80,13 +82,17 @@ class Rejecting(Capped):
 
 
 def query(
-    archive: Archive, dates: str = "20240101-20241231", *more: Key, **means: object
+    archive: Archive,
+    dates: str = "20240101-20241231",
+    *more: Key,
+    turn: Turn = lambda _: None,
+    **means: object,
 ) -> tuple[Judgement, list[Match]]:
     found: list[Match] = []
     keys = (Key("QueryRetrieveLevel", "STUDY"), Key("StudyDate", dates), *more)
     request = Request("i", 1, RequestType.FIND, "study", keys)
     shared = Means(limits=MatchLimits(2), **means)  # type: ignore[arg-type]
-    judgement = Query(shared, archive, request, found.append).carry_out(TODAY)
+    judgement = Query(shared, archive, request, found.append, turn).carry_out(TODAY)
     return judgement, found
 
 
@@ -192,24 +198,16 @@ def test_an_archive_that_stays_away_fails_the_query() -> None:
     assert len(archive.asked) == 4
 
 
-class Shut:
-    """Lets so many parts out."""
-
-    def __init__(self, count: int) -> None:
-        self.left = count
-
-    def admits(self, archive: Archive, tries: int) -> bool:
-        self.left -= 1
-        return self.left >= 0
-
-    def lost(self, error: TransientError) -> None:
-        raise AssertionError
-
-
-def test_no_part_leaves_after_a_stop_and_no_attempt_is_spent() -> None:
+def test_no_part_leaves_after_a_stop() -> None:
+    """F31: every part waits for its turn, and there may be none any more."""
     archive = Capped(studies(1, 2, 3, 4, 5, 6), 2)
-    judgement, _ = query(archive, passage=Shut(2))
-    assert (judgement.cut_off, judgement.again) == (True, True)
+
+    def turn(_: Archive) -> None:
+        if len(archive.asked) == 3:
+            raise NoTurnError
+
+    with pytest.raises(NoTurnError):
+        query(archive, turn=turn)
     assert len(archive.asked) == 3
 
 

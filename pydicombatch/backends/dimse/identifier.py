@@ -65,7 +65,7 @@ def refuse_everything(request: Request) -> None:
     for key in request.keys:
         if key.path == keyword and not _names_something(key):
             raise RequestError(
-                f"A C-MOVE without a value for {keyword} would retrieve everything",
+                f"A {request.type.upper()} without a value for {keyword} would retrieve everything",
                 f"Give {keyword} a value, or remove the row",
             )
     if not any(_names_something(key) for key in request.keys if key.path not in NO_KEYS):

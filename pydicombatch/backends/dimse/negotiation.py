@@ -1,7 +1,7 @@
 """What is said when an association begins (PS3.8 9.3.2 to 9.3.4); pynetdicom does the encoding."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydicom.uid import UID
 from pynetdicom import PYNETDICOM_IMPLEMENTATION_UID, PYNETDICOM_IMPLEMENTATION_VERSION
@@ -11,11 +11,13 @@ from pynetdicom.pdu_primitives import (
     ImplementationClassUIDNotification,
     ImplementationVersionNameNotification,
     MaximumLengthNotification,
+    SCP_SCU_RoleSelectionNegotiation,
     SOPClassExtendedNegotiation,
 )
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.transport import AddressInformation
 
+from pydicombatch.backends.dimse.contexts import Proposal
 from pydicombatch.backends.dimse.models import EXPLICIT, IMPLICIT, abstract_syntax
 from pydicombatch.backends.dimse.peer import Peer
 from pydicombatch.backends.dimse.wire import PduType, ProtocolError, pdu
@@ -54,10 +56,14 @@ class Agreement:
 
     contexts: Mapping[str, Context]  # by abstract syntax
     maximum: int  # bytes of a PDU the archive takes; 0 for no limit
+    storage: Mapping[int, tuple[str, str]] = field(default_factory=dict)  # class, transfer syntax
+    sends: bool = False  # whether it has agreed to send instances to us (PS3.7 D.3.3.4)
 
 
-def request(peer: Peer, syntaxes: Sequence[str]) -> bytes:
+def request(peer: Peer, syntaxes: Sequence[str], storage: Sequence[Proposal] = ()) -> bytes:
     """Encode an A-ASSOCIATE-RQ that proposes one context for each abstract syntax.
+
+    `storage` are contexts behind these on which the archive is to send instances to us.
 
     Raises
     ------
@@ -77,14 +83,17 @@ def request(peer: Peer, syntaxes: Sequence[str]) -> bytes:
             "An AE title is empty, longer than 16 characters or not plain ASCII",
             "Correct pacs.aet, local.aet or local.calling_aet",
         ) from exc
+    proposals = [*(Proposal(syntax, SYNTAXES) for syntax in syntaxes), *storage]
     primitive.presentation_context_definition_list = [
-        _proposal(number, syntax) for number, syntax in enumerate(syntaxes)
+        _proposal(number, one) for number, one in enumerate(proposals)
     ]
-    primitive.user_information = [*_user_information(), *_extended(peer, syntaxes)]
+    classes = dict.fromkeys(one.sop_class for one in storage)
+    roles = map(_role, classes)
+    primitive.user_information = [*_user_information(), *_extended(peer, syntaxes), *roles]
     return bytes(A_ASSOCIATE_RQ(primitive).encode())
 
 
-def agreement(body: bytes, syntaxes: Sequence[str]) -> Agreement:
+def agreement(body: bytes, syntaxes: Sequence[str], storage: Sequence[Proposal] = ()) -> Agreement:
     """Read an A-ASSOCIATE-AC.
 
     Raises
@@ -105,16 +114,22 @@ def agreement(body: bytes, syntaxes: Sequence[str]) -> Agreement:
         user = answer.user_information
         maximum = int(user.maximum_length or 0) if user is not None else 0
         granted = _granted(user)
+        sends = any(one.scp_role for one in user.role_selection.values()) if user else False
     except Exception as exc:
         raise ProtocolError("its answer to our association request cannot be read") from exc
-    proposed = {2 * number + 1: syntax for number, syntax in enumerate(syntaxes)}
-    if any(number not in proposed or syntax not in SYNTAXES for number, syntax in accepted):
+    proposed = [Proposal(syntax, SYNTAXES) for syntax in syntaxes] + list(storage)
+    offered = {2 * number + 1: one for number, one in enumerate(proposed)}
+    if any(number not in offered or syntax not in offered[number].transfer_syntaxes
+           for number, syntax in accepted):  # fmt: skip
         raise ProtocolError("it accepted a presentation context that was never proposed")
+    ours = 2 * len(syntaxes)
     contexts = {
-        proposed[number]: Context(number, syntax, relational=proposed[number] in granted)
-        for number, syntax in accepted
+        offered[n].sop_class: Context(n, syntax, relational=offered[n].sop_class in granted)
+        for n, syntax in accepted
+        if n < ours
     }
-    return Agreement(contexts, maximum)
+    stores = {n: (offered[n].sop_class, syntax) for n, syntax in accepted if n > ours}
+    return Agreement(contexts, maximum, stores, sends)
 
 
 def rejection(body: bytes, peer: Peer) -> PydicombatchError:
@@ -161,8 +176,8 @@ _UNEXPLAINED = (
 )
 
 
-def _proposal(number: int, syntax: str) -> PresentationContext:
-    context = build_context(syntax, list(SYNTAXES))
+def _proposal(number: int, one: Proposal) -> PresentationContext:
+    context = build_context(one.sop_class, list(one.transfer_syntaxes))
     context.context_id = 2 * number + 1
     return context
 
@@ -183,6 +198,14 @@ def _granted(user: object) -> frozenset[str]:
     """Return the classes for which the archive's answer begins with a yes."""
     items = getattr(user, "ext_neg", None) or []
     return frozenset(str(one.uid) for one in items if bytes(one.app_info or b"")[:1] == RELATIONAL)
+
+
+def _role(sop_class: str) -> SCP_SCU_RoleSelectionNegotiation:
+    """Offer to be the one who is sent instances of a class (PS3.7 D.3.3.4)."""
+    role = SCP_SCU_RoleSelectionNegotiation()
+    role.sop_class_uid = UID(sop_class)
+    role.scu_role, role.scp_role = False, True
+    return role
 
 
 def _user_information() -> list[UserInformation]:
