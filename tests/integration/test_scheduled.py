@@ -22,7 +22,7 @@ UNIT = "study"
 MATCH = Dataset()
 MATCH.StudyDescription = "found"
 ANSWERS = Script([[Sleep(0.3), Pending(match=MATCH), Final()]])
-SLOW = Script([[Sleep(20), Pending(match=MATCH), Final()]])
+SLOW = Script([[Sleep(60), Pending(match=MATCH), Final()]])
 PROGRAM = '#!/bin/sh\nPYTHONPATH="{root}" exec "{python}" -m pydicombatch "$@"\n'
 
 
@@ -115,7 +115,7 @@ def test_the_service_ends_well_however_its_night_ends(tmp_path: Path) -> None:
     assert good == {0, 4, 5, 143}
     assert _setting("KillMode") == "mixed"
     with FakeArchive(SLOW) as archive:
-        job = find(tmp_path, archive, "config.yml")
+        job = find(tmp_path, archive, "config.yml", rows=20)
         first = scheduled(tmp_path, *words_of_the_service())
         assert first.stdout is not None
         while "To stop" not in first.stdout.readline():
