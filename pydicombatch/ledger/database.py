@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
@@ -150,7 +151,9 @@ def connect(path: Path) -> sqlite3.Connection:
     try:
         path.touch(mode=0o600)
         if path.stat().st_uid == os.geteuid():
-            path.chmod(0o600)  # the umask may have taken bits away, or somebody may have added some
+            # the umask may have taken bits away, or somebody may have added some; FAT has none
+            with suppress(OSError):
+                path.chmod(0o600)
         connection = sqlite3.connect(path, isolation_level=None, timeout=30)
     except (sqlite3.Error, OSError) as exc:
         raise translate(exc) from exc

@@ -152,7 +152,8 @@ class Files:
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as file:
-                os.fchmod(descriptor, 0o600)
+                with suppress(OSError):  # FAT and some network file systems know no modes
+                    os.fchmod(descriptor, 0o600)
                 file.write(meta + found.encoded)
         except OSError as exc:
             raise unwritable(exc) from exc
@@ -181,7 +182,8 @@ def private(path: Path) -> TextIO:
     """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        os.fchmod(descriptor, 0o600)
+        with suppress(OSError):  # FAT and some network file systems know no modes
+            os.fchmod(descriptor, 0o600)
     except OSError as exc:
         raise unwritable(exc) from exc
     return os.fdopen(descriptor, "w", encoding="utf-8", newline="")
