@@ -1,6 +1,7 @@
-"""C-MOVE end to end: files and megabytes a second, memory and CPU, from a real Orthanc.
+"""C-MOVE and C-GET end to end: files and megabytes a second, memory and CPU, from a real Orthanc.
 
     python -m benchmarks.extract [--instances 2000] [--nodelay] [--output DIRECTORY] [--peer getscu]
+                                 [--verb c-get]
 
 See benchmarks/README.md for what the figures mean.
 """
@@ -39,6 +40,7 @@ from tests.support.servers import program
 
 HEADER = ("", "seconds", "files/s", "MB/s", "peak MB", "CPU ours", "CPU Orthanc", "times getscu")
 GETSCU = "getscu"
+VERBS = ("c-move", "c-get")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +68,11 @@ class Bench:
     local_port: int
     nodelay: bool
 
-    def ours(self, threads: int) -> Cell:
+    def ours(self, verb: str, threads: int) -> Cell:
         """Retrieve with `pydicombatch run`, one row a series."""
-        folder = self.output / f"threads-{threads}"
+        folder = self.output / f"{verb}-{threads}"
         request: dict[str, object] = {
-            "type": "c-move",
+            "type": verb,
             "model": "study",
             "threads": threads,
             "elements": ["QueryRetrieveLevel=SERIES"],
@@ -124,6 +126,7 @@ def line(name: str, cells: list[Cell], peers: list[Cell]) -> tuple[str, ...]:
 @click.option("--instances", type=click.IntRange(1), default=2000, show_default=True)
 @click.option("--edge", type=click.IntRange(8), default=512, show_default=True, help="Pixels.")
 @click.option("--threads", type=click.IntRange(1, 64), multiple=True, default=(1, 4, 8))
+@click.option("--verb", type=click.Choice(VERBS), multiple=True, default=VERBS[:1])
 @click.option("--pairs", type=click.IntRange(1), default=3, show_default=True, help="Repetitions.")
 @click.option("--nodelay", is_flag=True, help="TCP_NODELAY=1 for Orthanc and getscu.")
 @click.option("--peer", type=click.Choice([GETSCU]), help="Also measure this one, in turns.")
@@ -137,6 +140,7 @@ def main(
     instances: int,
     edge: int,
     threads: tuple[int, ...],
+    verb: tuple[str, ...],
     pairs: int,
     nodelay: bool,
     peer: str | None,
@@ -150,7 +154,7 @@ def main(
         with orthanc(Path(archive), port, named, nodelay=nodelay) as server:
             bench = Bench(server, named, Path(place), port, nodelay)
             kinds: dict[str, Callable[[], Cell]] = {GETSCU: bench.getscu} if peer else {}
-            kinds |= {f"{n} threads": _ours(bench, n) for n in threads}
+            kinds |= {f"{one}, {n} threads": _ours(bench, one, n) for one in verb for n in threads}
             found: dict[str, list[Cell]] = {name: [] for name in kinds}
             for number in range(pairs):
                 for name, carry_out in kinds.items():
@@ -162,8 +166,8 @@ def main(
     click.echo(table(HEADER, [line(name, cells, peers) for name, cells in found.items()]))
 
 
-def _ours(bench: Bench, threads: int) -> Callable[[], Cell]:
-    return lambda: bench.ours(threads)
+def _ours(bench: Bench, verb: str, threads: int) -> Callable[[], Cell]:
+    return lambda: bench.ours(verb, threads)
 
 
 if __name__ == "__main__":

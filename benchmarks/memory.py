@@ -78,7 +78,7 @@ def find(*, rows: int, matches: int, threads: int, output: Path | None) -> None:
         rates = f"{rows / seconds:.1f} requests/s, {found / seconds:.0f} matches/s"
         click.echo(f"C-FIND of {rows} rows, {matches} matches each: {rates}")
         _status(config)
-        _report(usage)
+        report(usage)
 
 
 @main.command()
@@ -111,7 +111,7 @@ def move(*, rows: int, instances: int, edge: int, threads: int, output: Path | N
         rate = files / (usage.seconds - usage.loaded)
         click.echo(f"C-MOVE of {files} instances, {size / MEGABYTE:.0f} MB: {rate:.0f} files/s")
         _status(config)
-        _report(usage)
+        report(usage)
 
 
 @main.command()
@@ -150,7 +150,7 @@ def _status(config: Path) -> None:
     click.echo(f"status: {time.monotonic() - begin:.1f} s")
 
 
-def _report(usage: Usage) -> None:
+def report(usage: Usage) -> None:
     """Print the curve, and end with 1 when a bar is missed."""
     running = usage.running
     curve = [running[at * (len(running) - 1) // STEPS] for at in range(STEPS + 1)]

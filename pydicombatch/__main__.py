@@ -28,6 +28,9 @@ from pydicombatch.core.log import EventLog  # noqa: E402
 
 def main() -> None:
     """Run the command line; exits with the code of what happened."""
+    os.umask(
+        0o077
+    )  # whatever it was: what is written is for its owner, who must be able to read it
     fill_standard_streams()
     sys.stdout, sys.stderr = Patient(sys.stdout), Patient(sys.stderr)
     threading.excepthook = name_error

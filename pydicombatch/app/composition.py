@@ -7,29 +7,41 @@ from datetime import timedelta
 from random import random
 
 from pydicombatch.app.anonymization import anonymizes
-from pydicombatch.app.parts import connect, receiver_settings, results, schedule, stores_here
+from pydicombatch.app.parts import (
+    connect,
+    listens,
+    receiver_settings,
+    results,
+    schedule,
+    stores_here,
+)
 from pydicombatch.app.processing import make_processor
 from pydicombatch.config.models import Config
 from pydicombatch.core.clock import Clock
 from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Identifiers
-from pydicombatch.core.ports import Receiver
 from pydicombatch.core.records import Pending
 from pydicombatch.ledger.ledger import Ledger
 from pydicombatch.plan.requests import Plan
+from pydicombatch.process.characterised import CharacterisingProcessor
+from pydicombatch.receive.direct import DirectReceiver
 from pydicombatch.receive.process.parent import ProcessReceiver
 from pydicombatch.receive.spool import Spool
 from pydicombatch.runner.accounts import Accounts
+from pydicombatch.runner.answers import Reviewer
 from pydicombatch.runner.breaker import Breaker
 from pydicombatch.runner.engine import Engine
-from pydicombatch.runner.events import Listening, Started
-from pydicombatch.runner.executors import Surroundings
+from pydicombatch.runner.events import Doubted, Listening, Started
+from pydicombatch.runner.executors import Selector, Surroundings
 from pydicombatch.runner.gate import Gate
 from pydicombatch.runner.intake import Intake
+from pydicombatch.runner.match_limits import MatchLimits
 from pydicombatch.runner.message_ids import MessageIds
 from pydicombatch.runner.pace import Pace
+from pydicombatch.runner.patience import Patience
 from pydicombatch.runner.projector import Projector
 from pydicombatch.runner.quarantine_limit import QuarantineLimit
+from pydicombatch.runner.querying import LIMIT, NARROW, REPEATED, Means
 from pydicombatch.runner.settling import Settings
 from pydicombatch.runner.summary import Summary
 from pydicombatch.runner.tally import RunTally
@@ -51,6 +63,8 @@ class Task:
     requests: int  # how many to carry out
     limit: int | None
     ends_with_window: bool
+    selector: Selector | None = None  # looks rows up before anything is retrieved
+    only_plans: bool = False  # nothing is retrieved, and no result written
 
 
 class Run:
@@ -71,8 +85,13 @@ class Run:
         self._tally = tally
         self._stop = stop
         self._accounts = Accounts(task.clock, task.config.pacs.timeouts.quiet)
+        self._reviewer = Reviewer(
+            keep=task.config.request.mismatches == "keep",
+            tell=lambda one: tally(Doubted(one.problem, one.remedy)),
+        )
         self._spool = Spool(task.config.state_directory / "spool")
-        self._receiver = self._make_receiver() if stores_here(task.config) else None
+        receives = stores_here(task.config) and not task.only_plans
+        self._receiver = self._make_receiver() if receives else None
         self.engine = self._make_engine()
 
     def carry_out(self) -> Summary:
@@ -80,8 +99,9 @@ class Run:
         task = self._task
         begun = task.clock.monotonic()
         with ExitStack() as stack:
-            file = results(task.config, task.plan, task.ledger)
-            stack.enter_context(Projector(file, self.engine.fail))
+            if not task.only_plans:
+                file = results(task.config, task.plan, task.ledger)
+                stack.enter_context(Projector(file, self.engine.fail))
             self._receive(stack)
             self._tally(Started(task.requests, task.ledger.counts().lines))
             ending = self.engine.run()
@@ -98,6 +118,7 @@ class Run:
             task.config.results,
             task.config.state_directory,
             self.engine.error,
+            self._reviewer.summary(),
         )
 
     def _receive(self, stack: ExitStack) -> None:
@@ -109,7 +130,7 @@ class Run:
         processor, threads = make_processor(config, self._spool, self._task.ledger, stack)
         share = config.anonymization.quarantine_limit
         intake = Intake(
-            processor,
+            CharacterisingProcessor(processor, config.output.directory),
             self._task.ledger,
             self._accounts,
             self._task.clock,
@@ -124,12 +145,14 @@ class Run:
         if self._task.requests:
             self._receiver.start(intake.announce)
             stack.callback(self._receiver.close)
-            self._tally(Listening(self._task.config.local.port))
+            if listens(self._task.config):
+                self._tally(Listening(self._task.config.local.port))
 
-    def _make_receiver(self) -> Receiver:
+    def _make_receiver(self) -> ProcessReceiver | DirectReceiver:
         task = self._task
         settings = receiver_settings(task.config, self._spool.directory, task.number)
-        return ProcessReceiver(settings, self._retained)
+        kind = ProcessReceiver if listens(task.config) else DirectReceiver
+        return kind(settings, self._retained)
 
     def _retained(self, instance: Identifiers) -> tuple[int, ...]:
         late = timedelta(seconds=self._task.config.local.accept.late)
@@ -139,18 +162,6 @@ class Run:
         task = self._task
         config, clock = task.config, task.clock
         retry, windows = config.retry, schedule(config)
-        around = Surroundings(
-            task.number,
-            config.request.type,
-            config.request.model,
-            task.ledger,
-            clock,
-            self._accounts,
-            MessageIds(task.ledger.last_message_id()),
-            self._receiver,
-            config.request.destination or config.local.aet,
-            verify_instances=config.verify == "instances",
-        )
 
         def fetch(after: int, limit: int) -> list[Pending]:
             return task.ledger.next(task.number, after, limit)
@@ -170,6 +181,28 @@ class Run:
             patience=retry.outage,
             ends_with_window=task.ends_with_window,
         )
+        patience = Patience(clock, self._stop, retry.wait, retry.longest_wait)
+        limits = MatchLimits(
+            config.pacs.max_matches,
+            task.ledger.known_limits(),
+            lambda found: _take_back(task.ledger, found),
+        )
+        around = Surroundings(
+            task.number,
+            config.request.type,
+            config.request.model,
+            task.ledger,
+            clock,
+            self._accounts,
+            MessageIds(task.ledger.last_message_id()),
+            self._receiver,
+            config.request.destination or config.local.aet,
+            self._receiver if isinstance(self._receiver, DirectReceiver) else None,
+            means=Means(self._reviewer, limits, patience.pause, retry.attempts),
+            verify_instances=config.verify == "instances",
+            complete=config.request.complete,
+            selector=task.selector,
+        )
         settings = Settings(
             threads=min(config.request.threads, max(1, task.requests)),
             throttle_time=config.request.throttle_time,
@@ -185,8 +218,14 @@ class Run:
             gate,
             Pace(windows, task.requests, clock.now()),
             settings,
-            lambda: connect(config, self._accounts.last_arrival),
+            lambda: connect(config, self._accounts.last_arrival, only_asks=task.only_plans),
             clock,
             self._stop,
             self._tally,
         )
+
+
+def _take_back(ledger: Ledger, found: dict[str, int]) -> None:
+    """Take back what was believed before a limit of the archive showed."""
+    changed = ledger.found_limits(found, REPEATED, NARROW + LIMIT)
+    log.warning("archive.limit", requests=changed, matches=max(found.values()))

@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from pydicombatch.app import anonymization, purging
+from pydicombatch.app import anonymization, purging, unchanged
+from pydicombatch.app.beginning import begin, plan_task, read_plan, run_selector
+from pydicombatch.app.checking import look, reread
 from pydicombatch.app.composition import Run, Task
-from pydicombatch.app.parts import connect, stores_here
+from pydicombatch.app.planning import Forecast, forecast, open_ledger, plan_rules, write
 from pydicombatch.app.sampling import Sample, sample
-from pydicombatch.app.state import mark, with_state_of_its_own
+from pydicombatch.app.state import held, mark, reader, with_state_of_its_own
 from pydicombatch.app.validation import doubts
-from pydicombatch.config.digest import digests, refuse_changes
 from pydicombatch.config.load import load
-from pydicombatch.config.models import STATE, Config
+from pydicombatch.config.models import Config
 from pydicombatch.config.source import Source
 from pydicombatch.core.clock import Clock, SystemClock
 from pydicombatch.core.errors import ConfigError
@@ -22,18 +23,17 @@ from pydicombatch.core.errors import Finding as Warned
 from pydicombatch.core.log import EventLog
 from pydicombatch.ledger.archive import put_away
 from pydicombatch.ledger.ledger import Ledger
-from pydicombatch.ledger.lock import StateLock
+from pydicombatch.ledger.reading import LedgerReader
 from pydicombatch.ledger.states import Selection
 from pydicombatch.plan.requests import Plan
 from pydicombatch.report.run_log import RunLog
-from pydicombatch.runner import preflight
 from pydicombatch.runner.events import Event
 from pydicombatch.runner.preflight import Check
 from pydicombatch.runner.summary import Summary
 from pydicombatch.runner.tally import RunTally
 from pydicombatch.store.removal import Removed
 from pydicombatch.store.tree import create
-from pydicombatch.store.verify import Finding, Recorded, compare, unknown
+from pydicombatch.store.verify import Finding
 
 log = EventLog(__name__)
 Listener = Callable[[Event], None]
@@ -76,6 +76,8 @@ class Extraction:
         self._stop = threading.Event()
         self._run: Run | None = None
         self._all_warnings: tuple[Warned, ...] | None = None
+        self._batch_warnings: tuple[Warned, ...] = ()
+        self._checked = ""  # the digest of the batch that was checked
 
     @classmethod
     def from_file(cls, path: str | Path, environ: Mapping[str, str] = os.environ) -> "Extraction":
@@ -98,8 +100,12 @@ class Extraction:
             With everything that is wrong; nothing has been sent then.
         """
         if self._all_warnings is None:
-            odd = doubts(self.plan, self._inputs, self._source)
-            self._all_warnings = (*self.warnings, *odd)
+            ledger = self.config.state_directory / "ledger.sqlite"
+            self._checked = unchanged.digest(self.config)
+            known = unchanged.remembered(ledger, self._checked)
+            found, batch = doubts(self.plan, self._inputs, self._source, known)
+            self._batch_warnings = batch
+            self._all_warnings = (*self.warnings, *found, *batch)
         return self._all_warnings
 
     def run(
@@ -110,6 +116,7 @@ class Extraction:
         accept_changes: bool = False,
         limit: int | None = None,
         stop_at_window_end: bool = False,
+        plan: Path | None = None,
         on_event: Listener | None = None,
     ) -> Summary:
         """Carry out the requests that are left; return how it went.
@@ -126,6 +133,8 @@ class Extraction:
             The most requests to carry out.
         stop_at_window_end
             End, instead of waiting, outside the windows of the schedule.
+        plan
+            A CSV of `look_ahead` that was reviewed: exactly what it lists is retrieved.
         on_event
             Hears what happens, one event at a time, from any thread.
 
@@ -140,22 +149,26 @@ class Extraction:
             run under way is in the summary.
         """
         self.validate()
+        reviewed = read_plan(plan, self.config, self.plan)
         state = self.config.state_directory
         with ExitStack() as stack:
-            create(self.config.output.directory)
-            create(state, "state.directory")
-            lock = StateLock(state)
-            stack.callback(lock.release)
-            mark(state, self.config.request.type)
+            self._hold(stack)
             if restart:
                 put_away(state, self._clock.now())
             stack.enter_context(RunLog(state / "run.log"))
             ledger = Ledger(state / "ledger.sqlite")
             stack.callback(ledger.close)
             purging.forget(state, self.config.quarantine_days)
-            refuse_changes(ledger.digests(), digests(self.config), accept=accept_changes)
-            number = self._begin(ledger)
-            count = ledger.select(number, selection)
+            number = begin(
+                ledger,
+                self.config,
+                self.plan,
+                self._clock,
+                reviewed,
+                checked=(self._checked, self._batch_warnings),
+                accept=accept_changes,
+            )
+            count = ledger.select(number, selection, planned=reviewed is not None)
             most = count if limit is None else min(count, limit)
             task = Task(
                 self.config,
@@ -166,13 +179,48 @@ class Extraction:
                 most,
                 limit,
                 stop_at_window_end,
+                selector=run_selector(self.config, ledger, self._clock, reviewed),
             )
-            self._run = Run(task, RunTally(on_event), self._stop)
-            if self._stop.is_set():
-                self._run.engine.stop()
-            summary = self._run.carry_out()
-            ledger.end_run(number, summary.exit_code(), self._clock.now())
-            return summary
+            return self._carry_out(task, on_event)
+
+    def look_ahead(
+        self,
+        *,
+        output: Path | None = None,
+        stop_at_window_end: bool = False,
+        on_event: Listener | None = None,
+    ) -> tuple[Summary, Forecast]:
+        """Ask what every row means and what retrieving it would take; retrieve nothing.
+
+        `output` is a CSV to write them to, for a review; all else is as in `run`.
+        """
+        self.validate()
+        plan_rules(self.config)
+        with ExitStack() as stack:
+            self._hold(stack)
+            stack.enter_context(RunLog(self.config.state_directory / "run.log"))
+            ledger = open_ledger(self.config)
+            stack.callback(ledger.close)
+            task = plan_task(self.config, self.plan, ledger, self._clock, stop_at_window_end)
+            summary = self._carry_out(task, on_event)
+            if output is not None:
+                write(output, self.config, ledger)
+            return summary, forecast(self.config, ledger, self._clock.now())
+
+    def _hold(self, stack: ExitStack) -> None:
+        """Make the directories, and let no other run use them meanwhile."""
+        create(self.config.output.directory)
+        create(self.config.state_directory, "state.directory")
+        stack.enter_context(held(self.config.state_directory))
+        mark(self.config.state_directory, self.config.request.type)
+
+    def _carry_out(self, task: Task, on_event: Listener | None) -> Summary:
+        self._run = Run(task, RunTally(on_event), self._stop)
+        if self._stop.is_set():
+            self._run.engine.stop()
+        summary = self._run.carry_out()
+        task.ledger.end_run(task.number, summary.exit_code(), self._clock.now())
+        return summary
 
     def stop(self) -> None:
         """Send nothing more; what runs may finish. From any thread or signal handler."""
@@ -186,7 +234,7 @@ class Extraction:
         if self._run:
             self._run.engine.halt()
 
-    def ledger(self) -> Ledger:
+    def ledger(self) -> LedgerReader:
         """Open the ledger to ask how the extraction stands; the caller closes it.
 
         Raises
@@ -194,13 +242,7 @@ class Extraction:
         ConfigError
             If nothing was run yet.
         """
-        path = self.config.state_directory / "ledger.sqlite"
-        if not path.is_file():
-            raise ConfigError.of(
-                "Nothing of this extraction has been run yet",
-                "Start it with `pydicombatch run`, or look whether state.directory is right",
-            )
-        return Ledger(path)
+        return reader(self.config.state_directory)
 
     @property
     def anonymizes(self) -> bool:
@@ -214,23 +256,17 @@ class Extraction:
             return tuple((path, path) for path in self.plan.columns)
         return tuple((column.name, column.path) for column in self.plan.batch.columns)
 
-    def verify(self, ledger: Ledger) -> Iterator[tuple[str, Finding | None]]:
+    def verify(self, ledger: LedgerReader) -> Iterator[tuple[str, Finding | None]]:
         """Read every stored file again, and look for others beside them.
 
-        Yields
-        ------
-        tuple[str, Finding | None]
-            A path below the output directory, and what is odd about it; None: nothing.
+        Yields paths below the output directory, and what is odd about each; None: nothing.
         """
-        root = self.config.output.directory
-        recorded = (Recorded(*row) for row in ledger.instances())
-        for one, finding in compare(root, recorded):
-            yield one.path, finding
-        for path in unknown(root, ledger.holds, [self.config.state_directory, root / STATE]):
-            yield path, Finding.UNKNOWN
+        yield from reread(self.config, ledger)
 
-    def check(self) -> Iterator[Check]:
+    def check(self, *, loop: bool = False) -> Iterator[Check]:
         """Look at everything a run needs, without sending any request but a C-ECHO.
+
+        With `loop`, one small series is retrieved back to us, too, and thrown away.
 
         Raises
         ------
@@ -238,17 +274,7 @@ class Extraction:
             With everything that is wrong in the configuration and the batch file.
         """
         self.validate()
-        config = self.config
-        lines = sum(1 for _ in self.plan)
-        several = "1 request" if lines == 1 else f"{lines} requests"
-        yield Check("configuration", f"{several} of type {config.request.type}")
-        yield from preflight.directory("output.directory", config.output.directory)
-        if stores_here(config):
-            yield preflight.port(config.local.bind, config.local.port)
-        pacs = config.pacs
-        yield from preflight.archive(
-            f"{pacs.aet} at {pacs.hostname}:{pacs.port}", lambda: connect(config)
-        )
+        yield from look(self.config, self.plan, self._clock.now().date() if loop else None)
 
     def purge(self, *, everything: bool = False) -> Iterator[tuple[str, Removed]]:
         """Remove what is identified from the state directory; see `purging.purge`."""
@@ -261,21 +287,13 @@ class Extraction:
         ------
         ConfigError
             If nothing is anonymized, or the configuration is wrong.
-        HeldError
-            If a run holds this extraction.
         PydicombatchError
-            If the archive, the port or the state directory cannot be used.
+            If a run holds this extraction, or the archive, the port or the state cannot be used.
         """
         self.validate()
         if not self.anonymizes:
             raise ConfigError.of(
                 "A sample shows what anonymization does, but nothing would be anonymized",
-                "Set anonymization.enabled to true and request.type to c-move",
+                "Set anonymization.enabled to true and request.type to c-move or c-get",
             )
         return sample(self.config, self.plan, self._clock, instances)
-
-    def _begin(self, ledger: Ledger) -> int:
-        number = ledger.begin_run(os.getpid(), self._clock.now())
-        ledger.load(self.plan)
-        ledger.set_digests(digests(self.config))
-        return number

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from pydicombatch.app.extraction import Extraction
-from pydicombatch.app.parts import stores_here
+from pydicombatch.app.parts import listens
 from pydicombatch.config.load import content, read
 from pydicombatch.config.models import Config
 from pydicombatch.config.text import read_text
@@ -78,7 +78,7 @@ def port(path: Path, environ: Mapping[str, str]) -> Iterator[Need]:
         If the configuration is wrong.
     """
     config = read(path, environ).config
-    if stores_here(config):
+    if listens(config):
         yield "port", str(config.local.port)
 
 
@@ -97,7 +97,7 @@ def alive(path: Path) -> Iterator[Check]:
         yield Check("run", "none", "No run of this extraction goes on", remedy, 1)
         return
     yield Check("run", f"process {process} holds this extraction")
-    if stores_here(config):
+    if listens(config):
         yield preflight.listening(config.local.bind, config.local.port)
 
 

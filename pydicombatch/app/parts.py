@@ -1,20 +1,22 @@
 """What a configuration means for the parts of a run. Pure mappings, one class at a time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pydicombatch.backends.dimse.archive import DimseArchive
 from pydicombatch.backends.dimse.peer import Peer, Timeouts, Tls
 from pydicombatch.config.models import Config
-from pydicombatch.config.peers import LocalTls, PacsTls
+from pydicombatch.config.peers import LocalTls, Pacs, PacsTls
 from pydicombatch.core.model import RequestType
-from pydicombatch.core.ports import Archive
+from pydicombatch.core.records import Entry
 from pydicombatch.ledger.ledger import Ledger
 from pydicombatch.plan.requests import Plan
 from pydicombatch.receive.server.settings import Durability, Limits, Settings, TlsFiles
 from pydicombatch.report.results import ResultsFile
-from pydicombatch.report.rows import header, of_query, of_request
+from pydicombatch.report.rows import Cells, header, of_query, of_request
+from pydicombatch.report.spreadsheet import guarded
 from pydicombatch.runner.schedule import Schedule, Window
+from pydicombatch.select.rules import Rules
 
 MEGABYTE = 1_000_000
 
@@ -51,6 +53,11 @@ def _tls_files(section: LocalTls | None) -> TlsFiles | None:
 
 
 def stores_here(config: Config) -> bool:
+    """Whether instances come here: to our own storage SCP, or on the association that asks."""
+    return config.request.type is RequestType.GET or listens(config)
+
+
+def listens(config: Config) -> bool:
     """Whether instances come to our own storage SCP."""
     request = config.request
     ours = request.destination is None or request.destination == config.local.aet
@@ -69,24 +76,51 @@ def schedule(config: Config) -> Schedule:
     return Schedule(windows, section.timezone, frozenset(section.excepted))
 
 
-def connect(config: Config, last_arrival: Callable[[], float] = never) -> Archive:
+def connect(
+    config: Config, last_arrival: Callable[[], float] = never, *, only_asks: bool = False
+) -> DimseArchive:
     """Make a session with the archive; it opens its association when it is first used.
 
     `last_arrival` tells when an instance was pushed to us last, in monotonic seconds: an archive
-    that sends instances is not silent.
+    that sends instances is not silent. With `only_asks` nothing is retrieved, for a plan.
     """
-    pacs, waits = config.pacs, config.pacs.timeouts
-    peer = Peer(
+    relational = config.select is not None and config.select.queries == "auto"
+    peer = peer_of(config.pacs, config.local.calling_title, relational=relational)
+    # to look rows up, and to verify what was retrieved
+    also = (RequestType.FIND,) if stores_here(config) or config.select else ()
+    kind = RequestType.FIND if only_asks else config.request.type
+    return DimseArchive(peer, config.request.model, kind, last_arrival, also)
+
+
+def peer_of(pacs: Pacs, calling_aet: str, *, relational: bool = False) -> Peer:
+    """Say whom we call, and how long we wait."""
+    waits = pacs.timeouts
+    return Peer(
         pacs.hostname,
         pacs.port,
         pacs.aet,
-        config.local.calling_title,
+        calling_aet,
         pacs.charset or "ISO_IR 192",
         Timeouts(waits.connect, waits.association, waits.response, waits.total, waits.dead),
         _tls(pacs.tls),
+        relational=relational,
     )
-    also = (RequestType.FIND,) if stores_here(config) else ()  # to verify what was retrieved
-    return DimseArchive(peer, config.request.model, config.request.type, last_arrival, also)
+
+
+def rules(config: Config) -> Rules | None:
+    """Say what of the matches of a row is retrieved; None: rows are sent as they are."""
+    section = config.select
+    if section is None:
+        return None
+    limits = section.at_most.by_level
+    return Rules(
+        section.level,
+        section.where,
+        limits,
+        section.first,
+        section.date_tolerance,
+        instances=any(level == "INSTANCES" for level, _ in limits),
+    )
 
 
 def _tls(section: PacsTls | None) -> Tls | None:
@@ -103,11 +137,18 @@ def results(config: Config, plan: Plan, ledger: Ledger) -> ResultsFile:
     """Make the CSV of results with the columns of the plan."""
     kind = config.request.type
     names = header(kind, plan.columns, plan.carried)
-    if kind is RequestType.FIND:
-        return ResultsFile(
-            config.results,
-            names,
-            lambda entry: of_query(names, entry, ledger.matches(entry)),
-            ledger,
-        )
-    return ResultsFile(config.results, names, lambda entry: [of_request(names, entry)], ledger)
+
+    def rows(entry: Entry) -> Iterable[Cells]:
+        if kind is RequestType.FIND:
+            return of_query(names, entry, ledger.matches(entry))
+        return [of_request(names, entry)]
+
+    if not config.output.excel_safe:
+        return ResultsFile(config.results, names, rows, ledger)
+    return ResultsFile(
+        config.results,
+        guarded(names),
+        lambda entry: map(guarded, rows(entry)),
+        ledger,
+        "excel_safe",
+    )

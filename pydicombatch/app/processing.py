@@ -11,6 +11,7 @@ from pydicombatch.core.ports import Processor
 from pydicombatch.ledger.ledger import Ledger
 from pydicombatch.process.anonymized import AnonymizingProcessor
 from pydicombatch.process.claims import Claims
+from pydicombatch.process.decoding import ChildDecoder
 from pydicombatch.process.local import LocalProcessor
 from pydicombatch.process.workers import Workers
 from pydicombatch.receive.spool import Spool
@@ -40,8 +41,10 @@ def make_processor(
     store.prepare()
     layout = Layout(output.directory_structure, output.filename)
     if not anonymizes(config):
-        local = LocalProcessor(spool, store, layout, quarantine, decompress=output.decompress)
-        return local, THREADS
+        decoder = None
+        if output.decompress:
+            decoder = ChildDecoder(stack.enter_context(Workers(None, THREADS)))
+        return LocalProcessor(spool, store, layout, quarantine, decoder), THREADS
     identified = _emptied(state / IDENTIFIED)
     count = processors()
     workers = stack.enter_context(Workers(recipe(config, key_of_run(config)), count))

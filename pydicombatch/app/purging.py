@@ -8,6 +8,7 @@ from pydicombatch.app.processing import IDENTIFIED
 from pydicombatch.app.sampling import FOLDER
 from pydicombatch.app.state import KIND, held
 from pydicombatch.core.log import EventLog
+from pydicombatch.report.export.parts import FOLDER as EXPORT
 from pydicombatch.store.removal import Removed, older, remove, within
 
 QUARANTINE = "quarantine"
@@ -53,11 +54,13 @@ def purge(state: Path, *, everything: bool) -> Iterator[tuple[str, Removed]]:
 
 
 def _purge(state: Path, *, everything: bool) -> Iterator[tuple[str, Removed]]:
-    unfinished = [*within(state / "work"), *within(state / IDENTIFIED), *within(state / FOLDER)]
+    folders = ("work", IDENTIFIED, FOLDER, EXPORT)
+    unfinished = [one for name in folders for one in within(state / name)]
     yield "instances in the spool", remove(within(state / "spool"))
     yield "quarantined instances", remove(within(state / QUARANTINE))
     yield "unfinished files", remove(unfinished)
     yield "files of old ledgers", remove(within(state, "ledger-*.sqlite*"))
+    yield "files of a plan", remove(within(state, "plan.sqlite*"))
     if everything:
         yield "files of the ledger", remove(within(state, "ledger.sqlite*"))
         yield "files of logs", remove(within(state, "run.log*"))

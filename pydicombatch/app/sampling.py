@@ -2,24 +2,26 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from pydicombatch.app.anonymization import key_of_run, recipe
-from pydicombatch.app.parts import connect, receiver_settings
+from pydicombatch.app.parts import connect, listens, receiver_settings
 from pydicombatch.app.state import held
 from pydicombatch.config.models import Config
 from pydicombatch.core.attribution import expectation
 from pydicombatch.core.clock import Clock
+from pydicombatch.core.errors import TransientError
 from pydicombatch.core.model import Arrival, Request, Tally
-from pydicombatch.core.ports import Archive, Receiver
+from pydicombatch.core.ports import Archive
 from pydicombatch.plan.requests import Plan
 from pydicombatch.process.comparing import Change, Row, changes, table
 from pydicombatch.process.messages import Job, Refused
 from pydicombatch.process.workers import Workers
+from pydicombatch.receive.direct import DirectReceiver
 from pydicombatch.receive.process.parent import ProcessReceiver
 from pydicombatch.receive.spool import Spool
 from pydicombatch.store import tree
@@ -96,29 +98,56 @@ def _folder(folder: Path) -> Iterator[Path]:
 
 
 def _retrieve(config: Config, plan: Plan, clock: Clock, spool: Spool, few: _Few) -> None:
-    receiver = ProcessReceiver(receiver_settings(config, spool.directory, RUN), lambda _: ())
-    receiver.start(few.announce)
+    settings = receiver_settings(config, spool.directory, RUN)
+    kind = ProcessReceiver if listens(config) else DirectReceiver
+    receiver = kind(settings, lambda _: ())
     archive = connect(config)
+    receiver.start(_until(few, archive, receiver))
     try:
         for number, request in enumerate(islice(plan, REQUESTS), 1):
             if few.is_enough:
                 return
-            _move(config, archive, receiver, request, number, few)
+            _ask(config, archive, receiver, request, number, few)
             _wait(clock, config.pacs.timeouts.quiet, few)
     finally:
         archive.close()
         receiver.close()
 
 
-def _move(
-    config: Config, archive: Archive, receiver: Receiver, request: Request, number: int, few: _Few
+def _until(
+    few: _Few, archive: Archive, receiver: ProcessReceiver | DirectReceiver
+) -> Callable[[Arrival], None]:
+    """Take arrivals until there are enough; a C-GET has no other moment to be cancelled in."""
+
+    def announce(arrival: Arrival) -> None:
+        few.announce(arrival)
+        if few.is_enough and isinstance(receiver, DirectReceiver):
+            archive.cancel()
+
+    return announce
+
+
+def _ask(
+    config: Config,
+    archive: Archive,
+    receiver: ProcessReceiver | DirectReceiver,
+    request: Request,
+    number: int,
+    few: _Few,
 ) -> None:
     def on_progress(_: Tally) -> None:
         if few.is_enough:
             archive.cancel()
 
     receiver.expect(expectation(number, number, request))
-    archive.move(request, number, config.local.aet, on_progress)
+    if isinstance(receiver, DirectReceiver):
+        try:
+            archive.get(request, number, receiver, lambda: None)
+        except TransientError:
+            if not few.is_enough:  # else we have cancelled it
+                raise
+    else:
+        archive.move(request, number, config.local.aet, on_progress)
 
 
 def _wait(clock: Clock, seconds: float, few: _Few) -> None:

@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pydicombatch.config.models import Config
-from pydicombatch.core.errors import FatalError
+from pydicombatch.core.errors import ConfigError, FatalError
 from pydicombatch.core.model import RequestType
 from pydicombatch.ledger.lock import StateLock
+from pydicombatch.ledger.reading import LedgerReader
 
 KIND = "type"  # a file in the state directory: the type of the requests it is about
 
@@ -29,6 +30,23 @@ def mark(state: Path, kind: RequestType) -> None:
             f"The state directory cannot be written ({type(exc).__name__})",
             "Make space on its disk, and check its permissions",
         ) from exc
+
+
+def reader(state: Path) -> LedgerReader:
+    """Open the ledger of a state directory to ask how its extraction stands.
+
+    Raises
+    ------
+    ConfigError
+        If nothing was run yet.
+    """
+    path = state / "ledger.sqlite"
+    if not path.is_file():
+        raise ConfigError.of(
+            "Nothing of this extraction has been run yet",
+            "Start it with `pydicombatch run`, or look whether state.directory is right",
+        )
+    return LedgerReader(path)
 
 
 @contextmanager

@@ -11,8 +11,20 @@ from pydicombatch.plan.checks import check
 from pydicombatch.plan.requests import Plan
 
 
-def doubts(plan: Plan, inputs: Iterable[Path], source: Source) -> tuple[Finding, ...]:
-    """Return what is odd but allowed.
+def doubts(
+    plan: Plan,
+    inputs: Iterable[Path],
+    source: Source,
+    known: tuple[Finding, ...] | None = None,
+) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
+    """Return what is odd but allowed: about the configuration, and about the batch.
+
+    Parameters
+    ----------
+    plan, inputs, source
+        What is looked at, files that must not be written over, and where settings were written.
+    known
+        What was odd about this very batch when it was checked before; None to check it.
 
     Raises
     ------
@@ -25,7 +37,8 @@ def doubts(plan: Plan, inputs: Iterable[Path], source: Source) -> tuple[Finding,
         raise ConfigError(*_placed(wrong, source, f"output.{key}"))
     found = _placed(anonymization.check(plan.config), source, "anonymization")
     try:
-        return (*found, *_placed(check(plan), source, "request.elements"))
+        batch = check(plan) if known is None else known
+        return found, _placed(batch, source, "request.elements")
     except ConfigError as exc:
         raise ConfigError(*_placed(exc.findings, source, "request.elements")) from None
 

@@ -6,14 +6,19 @@ import click
 from click.shell_completion import CompletionItem
 
 from pydicombatch import __version__
+from pydicombatch.cli.say import say
 from pydicombatch.core.errors import FatalError, PydicombatchError, as_fatal
 
 COMMANDS = {  # imported when they are used: help should not wait for pydicom
     "run": "Send every request that is left and store what comes back.",
     "check": "Look at everything a run needs, and send a C-ECHO.",
+    "plan": "Ask the archive what a run would retrieve, and how long it would take.",
     "status": "Say what is done, pending and failed, and why.",
+    "report": "Write one HTML page: what came, what failed and why.",
+    "export": "Write chosen elements of all stored instances into one table.",
     "anonymize": "Anonymize files and folders, without any archive.",
     "verify": "Read every stored file again and compare it with what was recorded.",
+    "find": "Send one query and show what matches.",
     "purge": "Remove spool, quarantine and old ledgers: all that is identified.",
     "init": "Write a commented configuration to begin with.",
     "demo": "Run a find and a move against an archive with synthetic patients.",
@@ -54,19 +59,26 @@ class Commands(click.Group):
             args = ["run", *args]
         return super().resolve_command(ctx, args)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take options of `run` in front of the configuration for a run of it."""
+        own = {word for param in self.get_params(ctx) for word in param.opts}
+        if args and args[0].startswith("-") and args[0] not in own:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> None:
         """Run a command; no traceback ever reaches a user, for it may hold values."""
         try:
             super().invoke(ctx)
         except PydicombatchError as exc:
-            click.echo(str(exc), err=True)
+            say(exc, err=True)
             ctx.exit(exc.exit_code)
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as exc:  # noqa: BLE001 - the last line of defence
-            click.echo(str(as_fatal(exc)), err=True)
+            say(as_fatal(exc), err=True)
             ctx.exit(FatalError.exit_code)
 
 

@@ -6,16 +6,21 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-import click
 from tqdm import tqdm
 
+from pydicombatch.cli.say import say
+from pydicombatch.core.log import printable
 from pydicombatch.core.model import RequestType
+from pydicombatch.core.secrets import conceal
 from pydicombatch.runner.events import (
+    Doubted,
     Event,
+    Expanded,
     Finished,
     InstanceStored,
     Listening,
     Resumed,
+    Retrieved,
     Retrying,
     Started,
     Waiting,
@@ -61,20 +66,23 @@ class Display:
         shows: dict[type[Any], Callable[[Any], None]] = {
             Started: self._start,
             Listening: self._listen,
+            Expanded: self._expand,
+            Retrieved: self._retrieve,
             Finished: self._finish,
             InstanceStored: self._store,
             Waiting: self._pause,
             Resumed: self._resume,
             Retrying: self._retry,
+            Doubted: self._doubt,
         }
         shows[type(event)](event)
 
     def say(self, line: str) -> None:
         """Print a line above the bars."""
         if self._requests is not None:
-            self._requests.write(line)
+            self._requests.write(printable(conceal(line)))
         else:
-            click.echo(line)
+            say(line)
 
     def close(self) -> None:
         """Leave the bars as they are."""
@@ -94,7 +102,7 @@ class Display:
             return
         self._requests = tqdm(total=event.requests, unit="rqst", file=sys.stderr, position=0)
         self._describe()
-        if self._kind is RequestType.MOVE:
+        if self._kind.retrieves:
             self._instances = tqdm(
                 desc="Storing instances", unit="inst", file=sys.stderr, position=1
             )
@@ -109,14 +117,32 @@ class Display:
     def _retry(self, event: Retrying) -> None:
         self.say(f"Line {event.line}: {event.reason}; tried again in {event.seconds:.0f} s")
 
-    def _finish(self, event: Finished) -> None:
-        self._done += 1
-        self._eta = "" if event.eta is None else f"ETA {_local(event.eta)}"
+    def _doubt(self, event: Doubted) -> None:
+        self.say(f"Warning: {event.problem}. {event.remedy}. Told once; the end counts them.")
+
+    def _expand(self, event: Expanded) -> None:
+        self._total += event.retrieves
+        if self._requests is not None:
+            self._requests.total = self._total
+            self._requests.refresh()
+
+    def _retrieve(self, event: Retrieved) -> None:
+        self._count(event.eta)
         if event.reason:
-            self.say(f"Line {event.line}: {event.outcome}: {event.reason}")
+            self.say(f"Line {event.line}, a retrieve: {event.outcome}: {event.reason}")
+        self._now_and_then()
+
+    def _count(self, eta: datetime | None) -> None:
+        self._done += 1
+        self._eta = "" if eta is None else f"ETA {_local(eta)}"
         if self._requests is not None:
             self._requests.set_postfix_str(self._eta, refresh=False)
             self._requests.update()
+
+    def _finish(self, event: Finished) -> None:
+        self._count(event.eta)
+        if event.reason:
+            self.say(f"Line {event.line}: {event.outcome}: {event.reason}")
         self._now_and_then()
 
     def _store(self, event: InstanceStored) -> None:
@@ -142,7 +168,7 @@ class Display:
             return
         self._said = now
         stored = f", {self._stored} instances, {self._bytes / MEGABYTE:.1f} MB"
-        shown = stored if self._kind is RequestType.MOVE else ""
+        shown = stored if self._kind.retrieves else ""
         self.say(f"{self._done} of {self._total} requests{shown} {self._eta}".rstrip())
 
 

@@ -13,7 +13,7 @@ from pydicombatch.config.starter import LEVELS, TYPES, Answers
 PORT = click.IntRange(1, 65535)
 KINDS = click.Choice(TYPES)
 QUESTIONS: dict[str, tuple[str, Any, Any]] = {  # option -> question, kind, proposal
-    "type": ("c-find for a list, c-move for images, c-echo for a test", KINDS, "c-find"),
+    "type": ("c-find for a list, c-move or c-get for images, c-echo for a test", KINDS, "c-find"),
     "hostname": ("Host name or address of the archive", str, None),
     "port": ("Its DICOM port", PORT, 104),
     "aet": ("Its AE title", str, None),

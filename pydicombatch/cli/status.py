@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 
 from pydicombatch.app import Extraction
+from pydicombatch.cli.say import say
 from pydicombatch.report import lines, status
+from pydicombatch.report.spreadsheet import guarded
 
 
 @click.command()
@@ -42,18 +44,21 @@ def command(
     with closing(extraction.ledger()) as ledger:
         counts = ledger.counts()
         if as_json:
-            failed = status.unfinished(ledger.lines())
+            failed = status.unfinished(ledger.unfinished())
             click.echo(json.dumps(status.as_json(counts, failed, ledger.evidence()), indent=2))
         else:
-            for text in status.as_text(counts, status.unfinished(ledger.lines())):
-                click.echo(text)
+            for text in status.as_text(counts, status.unfinished(ledger.unfinished())):
+                say(text)
         columns = extraction.columns
         names = [name for name, _ in columns]
         if failed_csv:
-            status.write_csv(failed_csv, names, lines.failed(columns, ledger.lines()))
+            status.write_csv(failed_csv, names, lines.failed(columns, ledger.unfinished()))
         if missing_csv:
             lacking = ((str(line), uid) for line, uid in ledger.missing())
             status.write_csv(missing_csv, ["Line", "SOPInstanceUID"], lacking)
         if all_csv:
             rows = lines.with_fate(columns, ledger.lines())
-            status.write_csv(all_csv, [*names, *lines.FATE], rows)
+            heads: tuple[str, ...] = (*names, *lines.FATE)
+            if extraction.config.output.excel_safe:
+                heads, rows = guarded(heads), map(guarded, rows)
+            status.write_csv(all_csv, heads, rows)

@@ -22,7 +22,7 @@ def closing(summary: Summary, kind: RequestType) -> Iterator[str]:
         yield _row(f"  {name}, over all runs", str(count))
     if kind is RequestType.FIND:
         yield _row("Matches, over all runs", str(counts.matches))
-    if kind is RequestType.MOVE:
+    if kind.retrieves:
         yield from _instances(summary)
     yield _row("Time", _duration(summary.seconds))
     yield _row("Results", str(summary.results))

@@ -6,6 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from pydicombatch.config.models import Anonymization, Config
+from pydicombatch.config.select import Select
 from pydicombatch.core.errors import ConfigError
 
 
@@ -27,9 +28,12 @@ def digests(config: Config) -> dict[str, str]:
         "type": request.type.value,
         "model": request.model,
         "elements": sorted([key.path, key.value] for key in request.keys),
+        "complete": request.complete,
+        "select": _select(config.select),
         "directory_structure": list(output.directory_structure),
         "filename": output.filename,
         "decompress": output.decompress,
+        "mismatches": request.mismatches,
         "anonymization": on,
         "mode": how.mode,
         "profile": how.profile,
@@ -44,6 +48,13 @@ def digests(config: Config) -> dict[str, str]:
         "pixel_script": _digest(_contents(how.pixel_script)),
         "key": _fingerprint(how),
     }
+
+
+def _select(section: Select | None) -> object:
+    if section is None:
+        return None
+    named = section.model_dump(mode="json", exclude={"where", "queries"})
+    return {**named, "where": section.where.source}
 
 
 def refuse_changes(before: dict[str, str], now: dict[str, str], *, accept: bool) -> None:

@@ -13,8 +13,9 @@ from pydicombatch.config.keys import take_key
 from pydicombatch.config.models import Config
 from pydicombatch.config.retired import retire
 from pydicombatch.config.source import Source, dotted
-from pydicombatch.config.text import LARGEST, read_text
+from pydicombatch.config.text import LARGEST, Node, Tree, read_text
 from pydicombatch.core.errors import ConfigError, Finding
+from pydicombatch.core.secrets import remember
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Loaded:
     config: Config
     warnings: tuple[Finding, ...] = ()
     source: Source = field(default_factory=Source)
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)  # of the environment
 
     @property
     def file(self) -> str:
@@ -66,7 +68,10 @@ def read(path: Path, environ: Mapping[str, str]) -> Loaded:
     ConfigError
         If anything is wrong; every finding has its line and a remedy.
     """
-    return parse(content(path), str(path), environ)
+    loaded = parse(content(path), str(path), environ)
+    for name, value in loaded.variables.items():
+        remember(name, value)
+    return loaded
 
 
 def parse(text: str, file: str, environ: Mapping[str, str]) -> Loaded:
@@ -79,14 +84,40 @@ def parse(text: str, file: str, environ: Mapping[str, str]) -> Loaded:
     """
     tree = read_text(text.removeprefix("\ufeff"), file, environ)
     document, warnings = retire(tree)
+    tree.findings += _without_condition(tree, document)
     document = take_key(document, tree)
     try:
         config = Config.model_validate(document)
     except ValidationError as exc:
         raise ConfigError(*_in_order([*tree.findings, *findings(exc, tree)])) from None
+    tree.findings.extend(_plain_secrets(config, tree))
     if tree.findings:
         raise ConfigError(*_in_order(tree.findings))
-    return Loaded(config, (*warnings, *doubts(config, tree)), tree.source)
+    return Loaded(config, (*warnings, *doubts(config, tree)), tree.source, tree.variables)
+
+
+def _without_condition(tree: Tree, document: Mapping[str, Node]) -> list[Finding]:
+    """Find elements of `select.where` without a condition: left out, they would widen it."""
+    found = []
+    for path in tree.source.keys:
+        if path[:2] != ("select", "where") or _at(document, path) is not None:
+            continue
+        problem = f"{dotted(path)} has no condition"
+        remedy = "Write what its value must be, or remove the line"
+        found.append(tree.source.finding(path, problem, remedy, at_key=True))
+    return found
+
+
+def _at(document: Node | Mapping[str, Node], path: tuple[str | int, ...]) -> object:
+    here: object = document
+    for step in path:
+        if isinstance(here, Mapping):
+            here = here.get(step)
+        elif isinstance(here, list) and isinstance(step, int):
+            here = here[step]
+        else:
+            return None
+    return here
 
 
 def content(path: Path) -> str:
@@ -121,6 +152,21 @@ def content(path: Path) -> str:
 
 def _in_order(found: list[Finding]) -> list[Finding]:
     return sorted(dict.fromkeys(found), key=lambda one: one.line)
+
+
+def _plain_secrets(config: Config, tree: Tree) -> list[Finding]:
+    """Refuse a password that stands in the file itself."""
+    key = ("notify", "email", "password")
+    email = config.notify.email
+    if email is None or email.password is None or key in tree.filled:
+        return []
+    finding = Finding(
+        "notify.email.password is written in the file",
+        "Write ${SMTP_PASSWORD} in its place, and set that variable of the environment",
+        tree.source.file,
+        tree.source.line(key),  # without the line itself, which holds it
+    )
+    return [finding]
 
 
 def _missing_files(loaded: Loaded) -> list[Finding]:

@@ -6,9 +6,11 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from pydicombatch.config.anonymization import QUARANTINE_DAYS, Anonymization, Retention
+from pydicombatch.config.notify import Notify
 from pydicombatch.config.peers import Local, Pacs
 from pydicombatch.config.schedule import Schedule
 from pydicombatch.config.section import Section
+from pydicombatch.config.select import Select
 from pydicombatch.config.types import (
     AeTitle,
     Duration,
@@ -27,6 +29,7 @@ from pydicombatch.config.types import (
 )
 from pydicombatch.core.elements import parse_key
 from pydicombatch.core.model import Key, RequestType
+from pydicombatch.select.levels import LEVELS
 
 __all__ = ["Anonymization", "Config", "Schedule", "TimeZone"]
 TEXT = Kind("text")
@@ -48,7 +51,8 @@ class RequestSection(Section):
     """What is asked for."""
 
     type: Annotated[RequestType, BeforeValidator(lowered)] = Field(
-        description="`c-find` for a list, `c-move` for the images, `c-echo` for a test"
+        description="`c-find` for a list, `c-move` for the images, `c-get` for the images over the "
+        "connection that asks, `c-echo` for a test"
     )
     model: Annotated[Literal["patient", "study", "psonly"], BeforeValidator(lowered)] = Field(
         default="patient",
@@ -69,9 +73,19 @@ class RequestSection(Section):
         default=0.0, description="pause of a thread between two requests"
     )
     limits: Limits = Field(default=Limits(), description="what the archive can bear")
+    mismatches: Annotated[Literal["drop", "keep"], BeforeValidator(lowered)] = Field(
+        default="drop",
+        description="answers of a C-FIND that were not asked for, of another level or with another "
+        "value: `drop` leaves them out, `keep` keeps them; both are counted",
+    )
     carry: Names = Field(
         default=(),
         description="columns of the batch file that are copied into the results, not sent",
+    )
+    complete: bool = Field(
+        default=False,
+        description="true: counts such as `NumberOfStudyRelatedSeries`, `ModalitiesInStudy` and "
+        "`SOPClassesInStudy` that an archive lacks are found out by further queries (c-find)",
     )
     destination: AeTitle | None = Field(
         default=None, description="C-MOVE to this application entity; then nothing is stored here"
@@ -119,6 +133,11 @@ class Output(Section):
         default=None, description="another name for `database_file`"
     )
     decompress: bool = Field(default=False, description="true: store as Explicit VR Little Endian")
+    excel_safe: bool = Field(
+        default=False,
+        description="true: an apostrophe in front of what a spreadsheet would take for a formula, "
+        "or change as a number or a date, in the CSV files of results",
+    )
 
     @model_validator(mode="after")
     def _has_one_results_file(self) -> "Output":
@@ -154,6 +173,22 @@ class State(Section):
 class Config(Section):
     """The whole file."""
 
+    @model_validator(mode="after")
+    def _selects_what_there_is(self) -> "Config":
+        levels = LEVELS[self.request.model]
+        if self.select is not None and self.select.level not in levels:
+            raise wrong(
+                f"has a select.level that request.model {self.request.model} does not have",
+                f"Choose select.level from {', '.join(levels)}",
+            )
+        idle = {RequestType.FIND, RequestType.ECHO}
+        if self.select is not None and self.request.type in idle:
+            raise wrong(
+                f"has a select section, but request.type {self.request.type} retrieves nothing",
+                "Remove it, or set request.type to c-move",
+            )
+        return self
+
     verify: Annotated[Literal["counts", "instances"], BeforeValidator(lowered)] = Field(
         default="counts",
         description="what proves that a C-MOVE is complete: `counts` of the archive, its list of "
@@ -163,6 +198,9 @@ class Config(Section):
     pacs: Pacs = Field(description="the archive")
     local: Local = Field(description="our own application entity")
     request: RequestSection = Field(description="what is asked for")
+    select: Select | None = Field(
+        default=None, description="what is asked before anything is retrieved"
+    )
     retry: Retry = Field(default=Retry(), description="what happens after a failure")
     schedule: Schedule = Field(default=Schedule(), description="when requests may be sent")
     anonymization: Anonymization = Field(
@@ -173,6 +211,7 @@ class Config(Section):
     retention: Retention = Field(
         default=Retention(), description="how long what is identified stays there"
     )
+    notify: Notify = Field(default=Notify(), description="who hears how a run went")
 
     @property
     def results(self) -> Path:

@@ -80,6 +80,11 @@ class Pacs(Section):
         description="character set of requests with text outside ASCII (ISO_IR 192 if not given), "
         "and of answers that declare none",
     )
+    max_matches: Annotated[int, Field(ge=0), Kind("number")] | None = Field(
+        default=None,
+        description="its limit of matches per query, 0 for none; signs of one are looked for if "
+        "not given",
+    )
     timeouts: Timeouts = Field(default=Timeouts(), description="how long we wait for it")
     tls: PacsTls | None = Field(default=None, description="TLS; a plain connection if not given")
 

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 import yaml
 
-Type = Literal["c-find", "c-move", "c-echo"]
+Type = Literal["c-find", "c-move", "c-get", "c-echo"]
 Level = Literal["PATIENT", "STUDY", "SERIES"]
 TYPES = get_args(Type)
 LEVELS = get_args(Level)
@@ -75,6 +75,7 @@ def _head(answers: Answers) -> str:
     what = {
         "c-find": "A list of what the archive holds of the rows of the batch file.",
         "c-move": "The images of every row of the batch file.",
+        "c-get": "The images of every row of the batch file, over the connection that asks.",
         "c-echo": "A test of the connection to the archive.",
     }[answers.type]
     return (
@@ -140,7 +141,7 @@ schedule:
 
 def _output(answers: Answers) -> str:
     text = f"output:\n  directory: {_scalar(answers.directory)}\n"
-    if answers.type == "c-move":
+    if answers.type in {"c-move", "c-get"}:
         text += (
             "  directory_structure: PatientID/StudyInstanceUID/SeriesInstanceUID\n"
             "  filename: SOPInstanceUID     # .dcm is added\n"

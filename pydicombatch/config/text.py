@@ -32,6 +32,7 @@ class Tree:
     source: Source
     root: dict[str, Node] = field(default_factory=dict)
     filled: set[Path] = field(default_factory=set)  # hold a value from the environment
+    variables: dict[str, str] = field(default_factory=dict)  # name -> value, as filled in
     broken: set[Path] = field(default_factory=set)  # have a finding already
     findings: list[Finding] = field(default_factory=list)
 
@@ -169,7 +170,9 @@ class _Reader:
                 f"{dotted(path)} needs the environment variable {found[2]}, which is not set",
                 f"Set it before the start: export {found[2]}=...",
             )
-        return self._environ.get(found[2], "")
+        value = self._environ.get(found[2], "")
+        self._tree.variables[found[2]] = value
+        return value
 
     def _count(self, path: Path, node: yaml.Node) -> None:
         self._nodes += 1

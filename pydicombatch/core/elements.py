@@ -26,6 +26,7 @@ __all__ = [
     "parse_key",
     "parse_path",
     "read",
+    "read_items",
     "to_dataset",
     "vr",
 ]
@@ -155,8 +156,28 @@ def read(dataset: Dataset, path: str, charset: str | None = None) -> str:
         "" when absent, empty or a sequence; several values joined by a backslash. Bytes that the
         character set cannot decode are kept as `\xNN`.
     """
-    *outer, last = steps(path)
+    return _read(dataset, steps(path), _declared(dataset, ()), charset)
+
+
+def read_items(dataset: Dataset, path: str, charset: str | None = None) -> tuple[str, ...]:
+    """Return what `read` would, for every item of the outermost sequence of a path."""
+    first, *inner = steps(path)
+    try:
+        items = list(dataset[first.tag].value)
+    except Exception:  # noqa: BLE001 - a sequence as malformed as a peer likes
+        return ()
     terms = _declared(dataset, ())
+    return tuple(
+        _read(item, tuple(inner), _declared(item, terms), charset)
+        for item in items
+        if isinstance(item, Dataset)
+    )
+
+
+def _read(
+    dataset: Dataset, path: tuple[Step, ...], terms: tuple[str, ...], charset: str | None
+) -> str:
+    *outer, last = path
     here: Dataset | None = dataset
     for step in outer:
         here = None if here is None else _item(here, step)

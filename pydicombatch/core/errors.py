@@ -12,6 +12,8 @@ PydicombatchError
 
 from dataclasses import dataclass
 
+from pydicombatch.core.secrets import conceal
+
 
 class PydicombatchError(Exception):
     """A problem and its remedy; positional, so that it survives a pickle between processes."""
@@ -24,15 +26,15 @@ class PydicombatchError(Exception):
     @property
     def problem(self) -> str:
         """What is wrong, without a full stop."""
-        return str(self.args[0])
+        return conceal(str(self.args[0]))
 
     @property
     def remedy(self) -> str:
         """What the reader can do about it, without a full stop."""
-        return str(self.args[1])
+        return conceal(str(self.args[1]))
 
     def __str__(self) -> str:
-        return "{}. {}.".format(*self.args)
+        return conceal("{}. {}.".format(*self.args))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Finding:
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}: " if self.line else f"{self.file}: " if self.file else ""
         below = f"\n{self.excerpt}" if self.excerpt else ""
-        return f"{place}{self.problem}. {self.remedy}.{below}"
+        return conceal(f"{place}{self.problem}. {self.remedy}.{below}")
 
 
 class ConfigError(PydicombatchError):

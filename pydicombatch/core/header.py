@@ -13,7 +13,15 @@ from pydicombatch.core import values
 from pydicombatch.core.element_walk import Buffer, Encoding, UnreadableError, encoding_at, walk
 from pydicombatch.core.model import Identifiers
 
-__all__ = ["Buffer", "Header", "UnreadableError", "inflate", "of_data_set", "of_file"]
+__all__ = [
+    "Buffer",
+    "Header",
+    "UnreadableError",
+    "behind_file_meta",
+    "inflate",
+    "of_data_set",
+    "of_file",
+]
 
 IMPLICIT = frozenset({"1.2.840.10008.1.2", "1.2.840.113619.5.2"})  # the second is GE's, private
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
@@ -63,7 +71,7 @@ def of_data_set(data: Buffer, transfer_syntax_uid: str) -> Header:
     UnreadableError
         If it ends before its own lengths do, or is no data set.
     """
-    return _header(data, _behind_file_meta(data, 0)[1], transfer_syntax_uid.strip(" \0"))
+    return _header(data, behind_file_meta(data, 0)[1], transfer_syntax_uid.strip(" \0"))
 
 
 def of_file(data: Buffer) -> Header:
@@ -76,7 +84,7 @@ def of_file(data: Buffer) -> Header:
     """
     if bytes(data[PREAMBLE : PREAMBLE + 4]) != b"DICM":
         raise UnreadableError("it has no preamble")
-    syntax, start = _behind_file_meta(data, PREAMBLE + 4)
+    syntax, start = behind_file_meta(data, PREAMBLE + 4)
     if not syntax:
         raise UnreadableError("it names no transfer syntax")
     return _header(data, start, syntax)
@@ -113,7 +121,7 @@ def _identifiers(data: Buffer, found: Found) -> Identifiers:
     return Identifiers(**{name: text.strip(" \0") for name, text in texts.items()})
 
 
-def _behind_file_meta(data: Buffer, start: int) -> tuple[str, int]:
+def behind_file_meta(data: Buffer, start: int) -> tuple[str, int]:
     """Return the transfer syntax that group 0002 names, and where the data set begins."""
     syntax = ""
     offset = start

@@ -3,6 +3,8 @@
 import logging
 from typing import TypedDict, Unpack
 
+from pydicombatch.core.secrets import conceal
+
 
 class Fields(TypedDict, total=False):
     """Every field a log line may carry; none can hold a value of a data set or a path."""
@@ -58,7 +60,7 @@ def _line(event: str, fields: Fields) -> str:
 def _text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3g}" if value < 1 else f"{value:.1f}"
-    text = printable(str(value))
+    text = printable(conceal(str(value)))
     return f'"{text}"' if " " in text else text
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from pathlib import PurePath
 
+from pydicombatch.core.traits import Traits
+
 PENDING = frozenset({0xFF00, 0xFF01})  # PS3.4 C.4.1.1.4: not final
 
 
@@ -12,7 +14,13 @@ class RequestType(StrEnum):
 
     FIND = "c-find"
     MOVE = "c-move"
+    GET = "c-get"
     ECHO = "c-echo"
+
+    @property
+    def retrieves(self) -> bool:
+        """Whether instances come, and not only words about them."""
+        return self in {RequestType.MOVE, RequestType.GET}
 
 
 class Outcome(StrEnum):
@@ -67,6 +75,8 @@ class Match:
     """One answer to a query: the requested paths with their text, in the order of the keys."""
 
     values: tuple[tuple[str, str], ...]
+    # keys with a value below a sequence: their text in each of its items (PS3.4 C.2.2.2.6)
+    items: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +183,7 @@ class Stored:
     aside: str = ""  # a duplicate with other content: its name in the quarantine directory
     stored_uid: str = ""  # SOP Instance UID of the anonymized file; "": it was not anonymized
     received_sha256: str = ""  # hex, before anonymization; "": it was not anonymized
+    traits: Traits | None = None  # what the stored file is; None: unknown
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from pydicombatch.core.model import (
     Arrival,
     Known,
     Match,
+    Origin,
     Quarantined,
     Request,
     Stored,
@@ -34,6 +35,9 @@ class Archive(Protocol):
     def find(self, request: Request, on_match: Callable[[Match], None]) -> Answer:
         """Send a C-FIND, hand over every match, return the final response."""
 
+    def is_relational(self) -> bool:
+        """Whether it has granted relational queries on the association that is open."""
+
     def move(
         self,
         request: Request,
@@ -43,6 +47,14 @@ class Archive(Protocol):
     ) -> Answer:
         """Send a C-MOVE to `destination`, hand over the counts of every pending response."""
 
+    def get(
+        self, request: Request, message_id: int, sink: "Sink", turn: Callable[[], None]
+    ) -> Answer:
+        """Send a C-GET; what comes back on the same association goes into `sink`.
+
+        `turn` waits until one more request may leave: queries before it, and other rounds.
+        """
+
     def cancel(self) -> None:
         """Ask the archive to end the operation that runs (PS3.7 9.3.2.3); from any thread."""
 
@@ -51,6 +63,28 @@ class Archive(Protocol):
 
     def close(self) -> None:
         """Release the association; never raises."""
+
+
+class Deposit(Protocol):
+    """One instance that is coming in on an association of ours."""
+
+    def write(self, pieces: list[memoryview]) -> None:
+        """Append pieces of the data set; they may be reused afterwards."""
+
+    def finish(self) -> tuple[int, str]:
+        """Return DIMSE status and comment; 0x0000 only if the instance is durable."""
+
+    def drop(self) -> None:
+        """Forget what came: the association has ended in between."""
+
+
+class Sink(Protocol):
+    """Takes instances that come back on our own association (C-GET), from several threads."""
+
+    def begin(
+        self, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, origin: Origin
+    ) -> Deposit:
+        """Make place for an instance."""
 
 
 class Receiver(Protocol):

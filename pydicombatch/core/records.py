@@ -34,6 +34,7 @@ class Pending:
     attempts: int  # so far, over all runs
     tries: int = 0  # attempts that have failed since it was last decided
     due: datetime | None = None  # not before; None: at once
+    owner: int | None = None  # of a retrieve: the row that selected it; None: it is a row itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,40 @@ class Holding:
     def all(self) -> frozenset[str]:
         """Every instance whose fate is known."""
         return self.stored | self.quarantined
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieve:
+    """One retrieve that a selection gives."""
+
+    identity: str
+    keys: tuple[Key, ...]
+    modality: str = ""  # several joined by a backslash
+    instances: int | None = None  # None: not known
+    shown: tuple[tuple[str, str], ...] = ()  # what the archive said about it: path, text
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """One retrieve of a row, as a plan lists it."""
+
+    line: int  # of the batch file
+    keys: tuple[Key, ...]
+    modality: str
+    instances: int | None
+    shown: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A row whose last retrieve was decided, and what that makes of it."""
+
+    id: int
+    line: int | None
+    outcome: Outcome
+    matches: int
+    stored: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +135,51 @@ class Counts:
     def unfinished(self) -> int:
         """Lines that are neither pending, nor complete, nor empty."""
         return self.lines - self.of("pending", Outcome.COMPLETE, Outcome.EMPTY)
+
+
+@dataclass(frozen=True, slots=True)
+class Minute:
+    """What was stored for the first time within a minute."""
+
+    at: datetime  # when it begins, UTC
+    instances: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run of the extraction."""
+
+    started: datetime
+    ended: datetime | None  # None: it goes on, or was cut off
+    exit_code: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How much of what is stored has one value; "" is unknown."""
+
+    value: str
+    studies: int
+    series: int
+    instances: int
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Sums over what is stored, by the values of the stored files."""
+
+    minutes: tuple[Minute, ...]  # in order
+    runs: tuple[RunRecord, ...]  # in order
+    modality: tuple[Share, ...]
+    year: tuple[Share, ...]
+    sex: tuple[Share, ...]
+    age: tuple[Share, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What a finished request brought, and when it finished."""
+
+    bytes: int
+    finished: datetime

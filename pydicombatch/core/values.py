@@ -21,6 +21,8 @@ LOCAL_TEXT = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT", "UN"})  # (000
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _TAG = re.compile(r"\(?([0-9A-Fa-f]{4}),?([0-9A-Fa-f]{4})\)?")
+_ESCAPE = re.compile(r"\\x([0-9a-fA-F]{2})")
+_BACKSLASH = r"\x5c"  # a backslash that would otherwise begin what looks like an escape
 
 Encoded = str | bytes | int | float | list[str] | list[int] | list[float]
 
@@ -76,7 +78,9 @@ def decode(vr: str, raw: bytes, order: str, terms: Sequence[str], charset: str |
     -------
     str
         Padding removed; numbers in decimal, tags as `(GGGG,EEEE)`, binary in hexadecimal; what
-        is not of its VR as text, undecodable bytes as `\xNN`.
+        is not of its VR as text. Bytes that the character set does not know, and NUL, are
+        `\xNN`; a backslash of the value itself in front of an x and two digits is `\x5c`, so
+        that `unescape` gives every byte back.
     """
     kind = AMBIGUOUS.get(vr, vr)
     if kind == "SQ":
@@ -90,7 +94,21 @@ def decode(vr: str, raw: bytes, order: str, terms: Sequence[str], charset: str |
         return "\\".join(_decimal(order + code, part) for part in parts)
     if kind in BINARY and (kind != "UN" or not _looks_like_text(raw)):
         return raw.hex().upper()
-    return _strip(kind, _decode_text(kind, raw, terms, charset))
+    return _strip(kind, _decode_text(kind, raw, terms, charset)).replace("\0", r"\x00")
+
+
+def has_escapes(text: str) -> bool:
+    r"""Whether a decoded value holds bytes as `\xNN` that its character set does not know."""
+    return any(found.lower() != "5c" for found in _ESCAPE.findall(text))
+
+
+def unescape(text: str, encoding: str = "utf-8") -> bytes:
+    r"""Give the bytes of a decoded value back: `\xNN` is a byte, the rest is encoded."""
+    parts = _ESCAPE.split(text)
+    pieces = [
+        bytes.fromhex(one) if at % 2 else one.encode(encoding) for at, one in enumerate(parts)
+    ]
+    return b"".join(pieces)
 
 
 def text(value: object) -> str:
@@ -182,17 +200,39 @@ def _strip(vr: str, decoded: str) -> str:
 
 
 def _decode_text(vr: str, raw: bytes, terms: Sequence[str], charset: str | None) -> str:
+    """Decode by what was declared; by the configured set, or UTF-8, where nothing was."""
     if b"\x1b" not in raw and raw.isascii():
-        return raw.decode("ascii")
+        return _told_apart(raw.decode("ascii"))
     names = _known(terms) if vr in LOCAL_TEXT else []
+    assumed = _known((charset or "").split("\\")) if not names else []
+    for several in (names, assumed, ["utf-8"]):
+        decoded = _decoded(vr, raw, several)
+        if decoded is not None:
+            return _told_apart(decoded)
+    return "".join(chr(one) if one < 0x80 else f"\\x{one:02x}" for one in _told_apart_bytes(raw))  # noqa: PLR2004
+
+
+def _decoded(vr: str, raw: bytes, names: list[str]) -> str | None:
+    """Decode by one set, or by several with escape sequences (PS3.5 6.1.2.5); None: it is none."""
     if len(names) > 1:
-        return _decode_escaped(vr, raw, names)
-    for name in [*names, *_known((charset or "").split("\\")), "utf-8"]:
+        delimiters = PN_DELIMS if vr == "PN" else TEXT_VR_DELIMS
+        text = decode_bytes(raw, convert_encodings(names), delimiters)
+        return None if "\ufffd" in text else text
+    for name in names:
         try:
             return raw.decode(python_encoding.get(name, name))
         except UnicodeError:
-            continue
-    return raw.decode("ascii", "backslashreplace")
+            return None
+    return None
+
+
+def _told_apart(text: str) -> str:
+    """Escape the backslash of what would be read as an escape."""
+    return _ESCAPE.sub(lambda found: f"{_BACKSLASH}{found[0][1:]}", text) if "\\x" in text else text
+
+
+def _told_apart_bytes(raw: bytes) -> bytes:
+    return _told_apart(raw.decode("latin-1")).encode("latin-1")
 
 
 def _known(terms: Sequence[str]) -> list[str]:
@@ -200,9 +240,3 @@ def _known(terms: Sequence[str]) -> list[str]:
     spelled = [term.strip().upper().replace("ISO-IR", "ISO_IR") for term in terms]
     kept = [term for term in spelled if term in python_encoding]
     return kept if len(kept) > 1 or (kept and kept[0] not in {"", "ISO_IR 6"}) else []
-
-
-def _decode_escaped(vr: str, raw: bytes, names: list[str]) -> str:
-    delimiters = PN_DELIMS if vr == "PN" else TEXT_VR_DELIMS
-    decoded = decode_bytes(raw, convert_encodings(names), delimiters)
-    return raw.decode("ascii", "backslashreplace") if "\ufffd" in decoded else decoded

@@ -6,7 +6,8 @@ from decimal import Decimal, InvalidOperation
 from pydicom import DataElement, Dataset
 from pydicom.multival import MultiValue
 
-from pydicombatch.demo.moments import RANGED, interval, moment
+from pydicombatch.core.moments import RANGED, interval, moment
+from pydicombatch.core.wildcards import wildcard_matches
 
 # Elements that steer the query and are no keys (PS3.4 C.4.1.1.3.1)
 STEERING = frozenset(
@@ -74,28 +75,6 @@ def texts(element: DataElement) -> tuple[str, ...]:
     several = value if isinstance(value, (MultiValue, list)) else [value]
     found = tuple(str(one).strip(" \0") for one in several)
     return found if any(found) else ()
-
-
-def wildcard_matches(pattern: str, text: str) -> bool:
-    """Match with `*` (any run of characters) and `?` (any one character) (PS3.4 C.2.2.2.4).
-
-    Takes at most len(pattern) * len(text) steps, whatever a peer sends.
-    """
-    at_pattern = at_text = 0
-    star, resume = -1, 0  # the last `*`, and where the text goes on after what it took
-    while at_text < len(text):
-        here = pattern[at_pattern : at_pattern + 1]
-        if here == "*":
-            star, resume = at_pattern, at_text
-            at_pattern += 1
-        elif here in {"?", text[at_text]}:
-            at_pattern, at_text = at_pattern + 1, at_text + 1
-        elif star >= 0:
-            resume += 1
-            at_pattern, at_text = star + 1, resume
-        else:
-            return False
-    return not pattern[at_pattern:].strip("*")
 
 
 def _value_matches(vr: str, key: str, value: str) -> bool:

@@ -1,5 +1,6 @@
 """One SQLite connection in one thread; operations that meet there share a commit."""
 
+import os
 import queue
 import sqlite3
 import threading
@@ -37,6 +38,8 @@ class Database:
         self._jobs: queue.SimpleQueue[tuple[Operation, Future[Any]] | None] = queue.SimpleQueue()
         self._door = threading.Lock()  # nothing may queue up behind the end mark
         self._closed = False
+        self._reading = threading.Lock()
+        self._reader: sqlite3.Connection | None = None
         opened: Future[None] = Future()
         self._thread = threading.Thread(
             target=self._serve, args=(opened,), name="ledger", daemon=True
@@ -59,12 +62,34 @@ class Database:
             self._jobs.put((operation, future))
         return future.result()
 
+    def read(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+        """Ask what is committed, without waiting for those who write.
+
+        Raises
+        ------
+        FatalError
+            If the ledger cannot be read, or has been closed.
+        """
+        with self._reading:
+            if self._closed:
+                raise FatalError("The ledger is closed already", "Start the run again")
+            try:
+                if self._reader is None:
+                    self._reader = _connect_to_read(self._path)
+                return operation(self._reader)
+            except sqlite3.Error as exc:
+                raise translate(exc) from exc
+
     def close(self) -> None:
         """Finish what is queued and close the file."""
         with self._door:
             if not self._closed:
                 self._closed = True
                 self._jobs.put(None)
+        with self._reading:  # first: the last one to close puts the write-ahead log into the file
+            if self._reader is not None:
+                self._reader.close()
+                self._reader = None
         self._thread.join()
 
     def _serve(self, opened: Future[None]) -> None:
@@ -124,6 +149,8 @@ def connect(path: Path) -> sqlite3.Connection:
     """
     try:
         path.touch(mode=0o600)
+        if path.stat().st_uid == os.geteuid():
+            path.chmod(0o600)  # the umask may have taken bits away, or somebody may have added some
         connection = sqlite3.connect(path, isolation_level=None, timeout=30)
     except (sqlite3.Error, OSError) as exc:
         raise translate(exc) from exc
@@ -135,6 +162,12 @@ def connect(path: Path) -> sqlite3.Connection:
     except BaseException:
         connection.close()
         raise
+    return connection
+
+
+def _connect_to_read(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
+    connection.execute("PRAGMA query_only=ON")
     return connection
 
 

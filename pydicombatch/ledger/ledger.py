@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pydicombatch.core.attribution import Expectation
 from pydicombatch.core.model import Identifiers, Known, Match, Quarantined, Request, Stored
-from pydicombatch.core.records import Result
-from pydicombatch.ledger import verdicts, writes
+from pydicombatch.core.records import Folded, Result, Retrieve
+from pydicombatch.ledger import late, match_limits, selections, verdicts, writes
 from pydicombatch.ledger.database import Database
 from pydicombatch.ledger.queries import Queries
 from pydicombatch.ledger.states import Selection
@@ -60,9 +60,42 @@ class Ledger(Queries):
         """
         self._database.run(lambda db: writes.load(db, requests))
 
-    def select(self, run: int, selection: Selection) -> int:
-        """Make the requests of a selection pending for this run; return how many they are."""
-        return self._database.run(lambda db: writes.select(db, run, selection))
+    def select(self, run: int, selection: Selection, *, planned: bool = False) -> int:
+        """Make the requests of a selection pending for this run; return how many they are.
+
+        With `planned` only rows that were looked up are carried out.
+        """
+        return self._database.run(lambda db: writes.select(db, run, selection, planned=planned))
+
+    def choose(
+        self,
+        run: int,
+        row: int,
+        attempt: int | None,
+        retrieves: Sequence[Retrieve],
+        now: datetime,
+    ) -> list[Folded]:
+        """Record what a row means, with the retrieves that gives, in one step.
+
+        Returns the row itself when all of its retrieves have been decided for others already.
+        """
+        return self._database.run(
+            lambda db: selections.choose(db, run, row, attempt, retrieves, now)
+        )
+
+    def decide(self, row: int, now: datetime) -> list[Folded]:
+        """Decide a row that was looked up, if none of its retrieves is pending."""
+        return self._database.run(lambda db: selections.fold_open(db, [row], now))
+
+    def follow(
+        self, run: int, rows: Iterable[tuple[int, Sequence[Retrieve]]], now: datetime
+    ) -> None:
+        """Make a reviewed plan what the rows mean: lines of the batch file with their retrieves."""
+        self._database.run(lambda db: selections.follow(db, run, rows, now))
+
+    def forget_selections(self) -> None:
+        """Look all rows up again that are not done: what is selected has changed."""
+        self._database.run(selections.forget_unfinished)
 
     def start_attempt(
         self, run: int, request: int, now: datetime, expectation: Expectation | None = None
@@ -100,14 +133,25 @@ class Ledger(Queries):
         """Put matches of a query that still runs aside, numbered from `first`."""
         self._database.run(lambda db: writes.stage(db, request, attempt, first, matches))
 
-    def finish(self, request: int, attempt: int, result: Result, now: datetime) -> None:
-        """Record the outcome of a request; the matches staged by this attempt are its own."""
-        self._database.run(lambda db: verdicts.finish(db, request, attempt, result, now))
+    def finish(self, request: int, attempt: int, result: Result, now: datetime) -> list[Folded]:
+        """Record the outcome of a request; the matches staged by this attempt are its own.
+
+        Returns the rows that are decided with it: those whose last retrieve it was.
+        """
+        return self._database.run(lambda db: verdicts.finish(db, request, attempt, result, now))
+
+    def found_limits(self, limits: dict[str, int], reason: str, remedy: str) -> int:
+        """Remember limits on matches; return how many queries are truncated after all."""
+        return self._database.run(match_limits.found(limits, reason, remedy))
+
+    def known_limits(self) -> dict[str, int]:
+        """Return the limits on matches that earlier runs found, by level."""
+        return dict(self.meta(match_limits.KNOWN) or {})
 
     def known(self, sop_instance_uid: str) -> Known | None:
         """Return what is stored under a SOP Instance UID."""
         sql = "SELECT path, sha256, received_sha256 FROM instance WHERE sop_instance_uid = ?"
-        row = self._database.run(lambda db: db.execute(sql, (sop_instance_uid,)).fetchone())
+        row = self._database.read(lambda db: db.execute(sql, (sop_instance_uid,)).fetchone())
         return Known(row[0], row[1].hex(), (row[2] or b"").hex()) if row else None
 
     def owner(self, stored_uid: str) -> str | None:
@@ -119,7 +163,7 @@ class Ledger(Queries):
     def retained(self, instance: Identifiers, since: datetime | None = None) -> tuple[int, ...]:
         """Return the requests, sent since then (None: ever), all of whose keys name this."""
         moment = "" if since is None else since.isoformat()
-        return self._database.run(lambda db: writes.retained(db, instance, moment))
+        return self._database.read(lambda db: late.retained(db, instance, moment))
 
     def close(self) -> None:
         """Finish what is queued and close the file."""

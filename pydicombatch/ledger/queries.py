@@ -7,7 +7,16 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from pydicombatch.core.model import Key, Outcome
-from pydicombatch.core.records import Counts, Entry, Holding, Pending
+from pydicombatch.core.records import (
+    Counts,
+    Entry,
+    Holding,
+    Pending,
+    Selected,
+    Statistics,
+    Timing,
+)
+from pydicombatch.ledger import selections, statistics
 
 T = TypeVar("T")
 Run = Callable[[Callable[[sqlite3.Connection], Any]], Any]
@@ -15,7 +24,7 @@ PAGE = 500  # rows read at a time, so that memory stays flat
 
 NEXT = """
 SELECT id, line, identity, keys, attempts, tries, due FROM request
-WHERE line > ? AND run = ? AND outcome IS NULL
+WHERE line > ? AND run = ? AND outcome IS NULL AND owner IS NULL
 ORDER BY line LIMIT ?
 """
 ENTRY = """
@@ -25,11 +34,14 @@ SELECT id, request.line, keys, carried, outcome, status, expected, stored, faile
 """
 # Requests that left the batch file keep their rows when they brought something.
 BROUGHT = "(line IS NOT NULL OR stored > 0 OR matches > 0)"
-BY_FINISH = ENTRY + f"WHERE finished > ? AND {BROUGHT} ORDER BY finished LIMIT ?"
-BY_LINE = ENTRY + "WHERE finished IS NOT NULL AND line > ? ORDER BY line LIMIT ?"
+BY_FINISH = ENTRY + f"WHERE finished > ? AND owner IS NULL AND {BROUGHT} ORDER BY finished LIMIT ?"
+BY_LINE = ENTRY + (
+    "WHERE finished IS NOT NULL AND owner IS NULL AND line > ? ORDER BY line LIMIT ?"
+)
 LEFT = (
     ENTRY
-    + f"WHERE finished IS NOT NULL AND line IS NULL AND {BROUGHT} AND id > ? ORDER BY id LIMIT ?"
+    + f"WHERE finished IS NOT NULL AND owner IS NULL AND line IS NULL AND {BROUGHT} AND id > ? "
+    "ORDER BY id LIMIT ?"
 )
 LINES = ENTRY.replace("SELECT", "SELECT batch.line,", 1).replace(
     "FROM request", "FROM batch JOIN request ON request.id = batch.request"
@@ -94,17 +106,17 @@ class Queries:
     def finished_after(self, number: int) -> Iterator[Entry]:
         """Go through the requests in the order in which they finished, behind a running number."""
         while rows := self._all(BY_FINISH, (number, PAGE)):
-            yield from map(_entry, rows)
-            number = _entry(rows[-1]).finished or number
+            yield from map(entry_of, rows)
+            number = entry_of(rows[-1]).finished or number
 
     def results(self) -> Iterator[Entry]:
         """Go through the finished requests in the order of the batch file."""
         line = number = 0
         while rows := self._all(BY_LINE, (line, PAGE)):
-            yield from map(_entry, rows)
+            yield from map(entry_of, rows)
             line = rows[-1][1]
         while rows := self._all(LEFT, (number, PAGE)):
-            yield from map(_entry, rows)
+            yield from map(entry_of, rows)
             number = rows[-1][0]
 
     def lines(self) -> Iterator[tuple[int, Entry]]:
@@ -112,7 +124,7 @@ class Queries:
         line = 0
         while rows := self._all(LINES, (line, PAGE)):
             for row in rows:
-                yield row[0], _entry(row[1:])
+                yield row[0], entry_of(row[1:])
             line = rows[-1][0]
 
     def matches(self, entry: Entry) -> Iterator[tuple[str, ...]]:
@@ -148,6 +160,27 @@ class Queries:
         """Tell whether an instance is stored at a path."""
         return bool(self._all("SELECT 1 FROM instance WHERE path = ? LIMIT 1", (path,)))
 
+    def retrieves(self, row: int) -> tuple[Pending, ...] | None:
+        """Return the retrieves of a row that are not decided; None if it was not looked up."""
+
+        def read(db: sqlite3.Connection) -> tuple[Pending, ...] | None:
+            return selections.retrieves(db, row) if selections.is_selected(db, row) else None
+
+        found: tuple[Pending, ...] | None = self._run(read)
+        return found
+
+    def selected(self) -> Iterator[Selected]:
+        """Go through what the rows of the batch file mean, in its order."""
+        place = (0, 0)
+        while rows := self._all(selections.LISTED, place):
+            yield from map(selections.selected, rows)
+            place = (rows[-1][0], rows[-1][-1])
+
+    def sizes(self) -> list[tuple[str, int, int]]:
+        """Return, by modality, how many instances are stored and how large they are together."""
+        found: list[tuple[str, int, int]] = self._run(lambda db: list(selections.sizes(db)))
+        return found
+
     def holding(self, request: int) -> Holding:
         """Return what lies here for a request, and how often it was sent."""
         return self._run(lambda db: _holding(db, request))  # type: ignore[no-any-return]
@@ -164,6 +197,16 @@ class Queries:
         while rows := self._all(MISSING, (*place, PAGE)):
             yield from rows
             place = rows[-1]
+
+    def statistics(self) -> Statistics:
+        """Return what was stored when, and what it is."""
+        found: Statistics = self._run(statistics.read)
+        return found
+
+    def timing(self) -> dict[int, Timing]:
+        """Return for every finished line how much it brought and when it finished."""
+        found: dict[int, Timing] = self._run(statistics.timing)
+        return found
 
     def counts(self) -> Counts:
         """Count lines by outcome, and what is stored."""
@@ -190,7 +233,8 @@ def _holding(db: sqlite3.Connection, request: int) -> Holding:
     return Holding(attempts, stored, aside - stored)
 
 
-def _entry(row: Any) -> Entry:  # noqa: ANN401 - a row of SQLite
+def entry_of(row: Any) -> Entry:  # noqa: ANN401 - a row of SQLite
+    """Make a request of a row of `ENTRY`."""
     number, line, keys, carried, outcome, *rest = row
     pairs = tuple((name, cell) for name, cell in json.loads(carried))
     return Entry(number, line, _keys(keys), pairs, Outcome(outcome) if outcome else None, *rest)

@@ -24,6 +24,7 @@ CREATE TABLE request (
     id INTEGER PRIMARY KEY,
     identity TEXT NOT NULL UNIQUE,
     line INTEGER,                      -- first line of today's batch file; NULL: no longer in it
+    owner INTEGER,                     -- of a retrieve: the row that selected it first; else NULL
     keys TEXT NOT NULL,
     carried TEXT NOT NULL,
     run INTEGER,                       -- the run that was last asked to carry it out
@@ -49,12 +50,31 @@ CREATE TABLE request (
     due TEXT                           -- when the next attempt may leave; NULL: at once
 );
 CREATE INDEX request_line ON request (line) WHERE line IS NOT NULL;
+CREATE INDEX request_open ON request (owner) WHERE owner IS NOT NULL AND outcome IS NULL;
 
 -- Every line of today's batch file; equal lines share a request.
 CREATE TABLE batch (
     line INTEGER PRIMARY KEY,
     request INTEGER NOT NULL REFERENCES request (id)
 );
+
+-- Rows that were looked up: what they mean is known, and nobody is asked again.
+CREATE TABLE selection (
+    row INTEGER PRIMARY KEY REFERENCES request (id),
+    at TEXT NOT NULL
+);
+
+-- The retrieves that a selection gave; two rows may share one.
+CREATE TABLE selected (
+    row INTEGER NOT NULL REFERENCES selection (row),
+    number INTEGER NOT NULL,           -- in the order of the archive's answers, from 1
+    request INTEGER NOT NULL REFERENCES request (id),
+    modality TEXT NOT NULL,            -- "": not known; several joined by a backslash
+    instances INTEGER,                 -- as the archive said, or as counted; NULL: not known
+    shown TEXT NOT NULL,               -- what the archive said about it, a JSON object
+    PRIMARY KEY (row, number)
+) WITHOUT ROWID;
+CREATE INDEX selected_request ON selected (request);
 
 CREATE TABLE attempt (
     id INTEGER PRIMARY KEY,
@@ -137,4 +157,23 @@ CREATE TABLE match (
     number INTEGER NOT NULL,
     cells TEXT NOT NULL,               -- in the order of request.answered
     PRIMARY KEY (request, attempt, number)
+) WITHOUT ROWID;
+
+-- What was stored for the first time in each minute.
+CREATE TABLE minute (
+    at TEXT PRIMARY KEY,
+    instances INTEGER NOT NULL,
+    bytes INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- What the stored instances are, by the values of the stored files; '' is unknown.
+CREATE TABLE series (
+    study TEXT NOT NULL,
+    series TEXT NOT NULL,
+    modality TEXT NOT NULL,
+    year TEXT NOT NULL,                -- of StudyDate
+    sex TEXT NOT NULL,
+    age TEXT NOT NULL,                 -- a band of years
+    instances INTEGER NOT NULL,
+    PRIMARY KEY (study, series)
 ) WITHOUT ROWID;

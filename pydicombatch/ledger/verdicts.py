@@ -4,7 +4,8 @@ import sqlite3
 from datetime import datetime
 
 from pydicombatch.core.model import Answer, Outcome, Tally
-from pydicombatch.core.records import Result
+from pydicombatch.core.records import Folded, Result
+from pydicombatch.ledger import selections
 
 RECOUNT = """
 UPDATE request SET
@@ -66,13 +67,14 @@ def postpone(
     db.execute(sql, (tries, due.isoformat(), request))
 
 
-def correct(db: sqlite3.Connection, request: int) -> None:
+def correct(db: sqlite3.Connection, request: int, now: datetime) -> None:
     """Let an instance that came after the verdict count: what was partial may be complete now."""
     finished = db.execute("SELECT outcome FROM request WHERE id = ?", (request,)).fetchone()
     if not finished or finished[0] is None:
         return  # its verdict is still to come
     recount(db, request)
     db.execute(CORRECT, {"request": request})
+    selections.fold_again(db, request, now)
     db.execute(STALE)  # the row in the results file is written again
 
 
@@ -83,8 +85,11 @@ def recount(db: sqlite3.Connection, request: int) -> None:
 
 def finish(
     db: sqlite3.Connection, request: int, attempt: int, result: Result, now: datetime
-) -> None:
-    """Write the outcome of a request; from now on the matches of this attempt count."""
+) -> list[Folded]:
+    """Write the outcome of a request; from now on the matches of this attempt count.
+
+    Returns the rows whose last retrieve it was.
+    """
     answer = result.answer
     status, tally = _response(answer)
     ended = (now.isoformat(), status, tally.sent, tally.failed, result.received, result.reason)
@@ -113,6 +118,7 @@ def finish(
     recount(db, request)
     if result.outcome is not Outcome.EMPTY:
         db.execute(CORRECT, {"request": request})  # some came after they had been counted
+    return selections.fold_after(db, request, now)
 
 
 def _response(answer: Answer | None) -> tuple[int | None, Tally]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from hashlib import sha256
 
-from pydicombatch.core.attribution import ATTRIBUTABLE, Expectation
+from pydicombatch.core.attribution import Expectation
 from pydicombatch.core.model import (
     Identifiers,
     Match,
@@ -15,6 +15,7 @@ from pydicombatch.core.model import (
     RequestType,
     Stored,
 )
+from pydicombatch.ledger import selections, statistics
 from pydicombatch.ledger.states import Selection, outcomes
 from pydicombatch.ledger.verdicts import STALE, correct
 
@@ -45,15 +46,13 @@ SELECT = """
 UPDATE request SET run = ?, outcome = NULL, finished = NULL
 WHERE line IS NOT NULL AND ({})
 """
+PLANNED = "coalesce(owner, id) IN (SELECT row FROM selection)"
+ROWS_SELECTED = """
+SELECT count(*) FROM request
+WHERE run = ? AND line IS NOT NULL AND owner IS NULL AND outcome IS NULL
+"""
 # What failed before and was asked for again, but not decided, has failed before all the same.
 UNTRIED, TRIED = "outcome IS NULL AND attempt IS NULL", "outcome IS NULL AND attempt IS NOT NULL"
-RETAINED = """
-WITH named (keyword, value) AS (VALUES {})
-SELECT request FROM named CROSS JOIN asked USING (keyword, value)  -- CROSS: in this order
-WHERE at >= ?
-GROUP BY request HAVING count(DISTINCT keyword) = max(keywords)
-ORDER BY request
-"""
 
 
 def begin_run(db: sqlite3.Connection, pid: int, now: datetime) -> int:
@@ -76,6 +75,7 @@ def load(db: sqlite3.Connection, requests: Iterable[Request]) -> None:
         if request.type is RequestType.FIND:
             _ask_for_more(db, number, request)
         digest.update(f"{request.row} {request.identity}{carried}".encode())
+    db.execute(selections.LINES)
     changed = "UPDATE meta SET value = ?1 WHERE name = 'batch' AND value <> ?1"
     if db.execute(changed, (json.dumps(digest.hexdigest()),)).rowcount:
         db.execute(STALE)  # its rows stand in another order now
@@ -96,8 +96,12 @@ def _ask_for_more(db: sqlite3.Connection, number: int, request: Request) -> None
         db.execute(STALE)
 
 
-def select(db: sqlite3.Connection, run: int, selection: Selection) -> int:
-    """Mark the requests of a selection; what failed before becomes pending again."""
+def select(db: sqlite3.Connection, run: int, selection: Selection, *, planned: bool = False) -> int:
+    """Mark the requests of a selection; what failed before becomes pending again.
+
+    With `planned` only rows that were looked up, and their retrieves. Retrieves come with their
+    rows and are not counted.
+    """
     again = outcomes(selection)
     if again and db.execute(AGAIN.format(", ".join("?" * len(again))), again).fetchone():
         db.execute(STALE)  # their rows are taken out until they have finished once more
@@ -105,7 +109,12 @@ def select(db: sqlite3.Connection, run: int, selection: Selection) -> int:
     if again:
         terms.append(TRIED)
         terms.append(f"outcome IN ({', '.join('?' * len(again))})")
-    return db.execute(SELECT.format(" OR ".join(terms)), (run, *again)).rowcount
+    where = " OR ".join(terms)
+    sql = SELECT.format(f"({where}) AND {PLANNED}" if planned else where)
+    db.execute(sql, (run, *again))
+    db.execute(selections.EMPTY_AGAIN, (run,))
+    (count,) = db.execute(ROWS_SELECTED, (run,)).fetchone()
+    return int(count)
 
 
 def start_attempt(
@@ -146,7 +155,7 @@ def record(
         _quarantine(db, arrival.requests, each.file, arrival.identifiers, each.reason, now)
         touched.update(arrival.requests)
     for request in sorted(touched):
-        correct(db, request)
+        correct(db, request, now)
 
 
 def _instance(db: sqlite3.Connection, one: Stored, now: datetime) -> int:
@@ -171,6 +180,7 @@ def _instance(db: sqlite3.Connection, one: Stored, now: datetime) -> int:
         db.execute(ADD_TO_TOTAL, (0, one.size - found[1], one.collided - found[2]))
         return int(found[0])
     db.execute(ADD_TO_TOTAL, (1, one.size, one.collided))
+    statistics.count(db, one, now)
     return int(db.execute(INSERT_INSTANCE, values).fetchone()[0])
 
 
@@ -197,17 +207,3 @@ def stage(
         for number, match in enumerate(matches, first)
     )
     db.executemany("INSERT INTO match VALUES (?, ?, ?, ?)", rows)
-
-
-def retained(db: sqlite3.Connection, instance: Identifiers, since: str) -> tuple[int, ...]:
-    """Find the requests, sent since then, all of whose keys name this instance."""
-    pairs = [
-        (keyword, value)
-        for keyword, attribute in ATTRIBUTABLE.items()
-        if (value := getattr(instance, attribute))
-    ]
-    if not pairs:
-        return ()
-    sql = RETAINED.format(", ".join(["(?, ?)"] * len(pairs)))
-    values = [text for pair in pairs for text in pair]
-    return tuple(row[0] for row in db.execute(sql, [*values, since]))

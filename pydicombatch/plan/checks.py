@@ -1,8 +1,11 @@
 """All that can be said about the requests before the first one leaves."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from pydicombatch.core.errors import ConfigError, Finding
+from pydicombatch.core.model import Request
+from pydicombatch.plan import selecting
 from pydicombatch.plan.requests import Entry, Plan
 from pydicombatch.plan.rules import Issue, issues
 
@@ -30,8 +33,8 @@ class _Lines:
 class _Review:
     """What one pass over the batch file has found; holds 60 bits a row, never the row."""
 
-    def __init__(self, file: str, charset: str | None) -> None:
-        self._file, self._charset = file, charset
+    def __init__(self, file: str, issues: Callable[[Request], Iterable[Issue]]) -> None:
+        self._file, self._issues = file, issues
         self.errors: list[Finding] = []
         self._seen: dict[int, int] = {}
         self._twins = _Lines()
@@ -42,10 +45,12 @@ class _Review:
         self.errors.extend(entry.findings)
         if entry.request is None:
             return
-        for issue in issues(entry.request, self._charset):
+        for issue in self._issues(entry.request):
             self._note(issue, entry.line)
         for path in entry.emptied:
             self._note(_emptied(path), entry.line)
+        for path in entry.redated:
+            self._note(_redated(path), entry.line)
         short = int(entry.request.identity[:15], 16)
         first = self._seen.setdefault(short, entry.line)
         if first != entry.line:
@@ -87,7 +92,11 @@ def check(plan: Plan) -> tuple[Finding, ...]:
     ConfigError
         If a request cannot be sent or would ask for everything; up to 50 findings.
     """
-    review = _Review(plan.file, plan.config.pacs.charset)
+    charset, select = plan.config.pacs.charset, plan.config.select
+    if select is None:
+        review = _Review(plan.file, lambda request: issues(request, charset))
+    else:
+        review = _Review(plan.file, lambda request: selecting.issues(request, charset, select))
     for entry in plan.entries():
         review.look_at(entry)
         if len(review.errors) > MOST_FINDINGS:
@@ -98,6 +107,13 @@ def check(plan: Plan) -> tuple[Finding, ...]:
     if review.errors:
         raise ConfigError(*review.errors)
     return review.warnings()
+
+
+def _redated(path: str) -> Issue:
+    return Issue(
+        f"{path} is not written as DICOM writes dates; it is sent as YYYYMMDD",
+        "Write 20200102 in place of 2020-01-02, and 20200102-20200203 for a range",
+    )
 
 
 def _emptied(path: str) -> Issue:

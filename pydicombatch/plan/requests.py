@@ -10,6 +10,7 @@ from pydicombatch.config.models import Config
 from pydicombatch.core.errors import ConfigError, Finding
 from pydicombatch.core.model import Key, Request, RequestType
 from pydicombatch.plan.batch_file import BatchFile, Row, open_batch
+from pydicombatch.plan.dates import normal
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Entry:
     request: Request | None
     findings: tuple[Finding, ...] = ()
     emptied: tuple[str, ...] = ()  # elements whose fixed value an empty cell has taken away
+    redated: tuple[str, ...] = ()  # elements whose dates are sent in another spelling
 
 
 class Plan:
@@ -86,7 +88,9 @@ class Plan:
     def entries(self) -> Iterator[Entry]:
         """Yield a request or the findings of every row."""
         if self.batch is None:
-            return iter([Entry(1, self._request(1, self.keys, ()))])
+            keys = tuple(map(normal, self.keys))
+            redated = _redated(self.keys, keys)
+            return iter([Entry(1, self._request(1, keys, ()), redated=redated)])
         return map(self._entry, self.batch.rows())
 
     def _entry(self, row: Row) -> Entry:
@@ -95,10 +99,12 @@ class Plan:
         cells = list(zip(self.batch.columns, row.cells, strict=True))
         given = {column.path: cell for column, cell in cells if column.path is not None}
         fixed = {key.path: key.value for key in self.keys}
-        keys = tuple(Key(path, value) for path, value in {**fixed, **given}.items())
+        written = tuple(Key(path, value) for path, value in {**fixed, **given}.items())
+        keys = tuple(map(normal, written))
         carried = tuple((column.name, cell) for column, cell in cells if column.path is None)
         emptied = tuple(path for path, cell in given.items() if not cell and fixed.get(path))
-        return Entry(row.line, self._request(row.line, keys, carried), (), emptied)
+        request = self._request(row.line, keys, carried)
+        return Entry(row.line, request, (), emptied, _redated(written, keys))
 
     def _request(
         self, row: int, keys: tuple[Key, ...], carried: tuple[tuple[str, str], ...]
@@ -106,6 +112,10 @@ class Plan:
         section = self.config.request
         named = identity(self.config.pacs.aet, section.type, section.model, keys)
         return Request(named, row, section.type, section.model, keys, carried)
+
+
+def _redated(written: tuple[Key, ...], sent: tuple[Key, ...]) -> tuple[str, ...]:
+    return tuple(one.path for one, other in zip(written, sent, strict=True) if one != other)
 
 
 def identity(aet: str, kind: RequestType, model: str, keys: tuple[Key, ...]) -> str:
@@ -116,3 +126,8 @@ def identity(aet: str, kind: RequestType, model: str, keys: tuple[Key, ...]) -> 
     """
     asked = sorted([key.path, key.value] for key in keys if key.value)
     return sha256(json.dumps([aet, kind.value, model, asked]).encode()).hexdigest()
+
+
+def retrieve_identity(aet: str, kind: RequestType, model: str, keys: tuple[Key, ...]) -> str:
+    """Name a retrieve that a row was found to mean; never the same as that of a row."""
+    return sha256(f"retrieve {identity(aet, kind, model, keys)}".encode()).hexdigest()

@@ -1,14 +1,15 @@
 """What is wrong, or merely doubtful, about a request before it is sent. Pure.
 
 The rules are those of PS3.4 C.4 and C.6; what is loose in practice is a warning, what would ask
-the archive for everything is an error (F10: an empty unique key in a C-MOVE must never leave).
+the archive for everything is an error (F10: an empty unique key of a retrieve must never leave).
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from pydicombatch.core.elements import DEFAULT_CHARSET, ElementError, check_key
+from pydicombatch.core.elements import DEFAULT_CHARSET, ElementError, check_key, vr
 from pydicombatch.core.model import Request, RequestType
+from pydicombatch.plan.dates import is_date
 
 UNIQUE_KEYS = {  # level -> its unique key, outermost first (PS3.4 C.6.1.1)
     "PATIENT": "PatientID",
@@ -35,8 +36,11 @@ class Issue:
 
 
 def is_blank(value: str) -> bool:
-    """Whether a value, or one of several, matches everything: empty, or wildcards alone."""
-    return any(not part.strip(" \0*?") for part in value.split("\\"))
+    """Whether a value, or one of several, matches everything: empty, or wildcards alone.
+
+    A value names something only by a letter or a digit, whatever blanks and signs it has.
+    """
+    return any(not any(map(str.isalnum, part)) for part in value.split("\\"))
 
 
 def issues(request: Request, charset: str | None) -> Iterator[Issue]:
@@ -49,7 +53,7 @@ def issues(request: Request, charset: str | None) -> Iterator[Issue]:
     charset
         The character set of text outside ASCII; ISO_IR 192 when None.
     """
-    yield from _unsendable(request, charset)
+    yield from unsendable(request, charset)
     if request.type is RequestType.ECHO:
         return
     level = request.value("QueryRetrieveLevel").upper()
@@ -63,18 +67,25 @@ def issues(request: Request, charset: str | None) -> Iterator[Issue]:
         )
     if request.value("QueryRetrieveLevel") != level:
         yield Issue("QueryRetrieveLevel is in lower case", f"Write {level}")
-    rules = MOVE_RULES if request.type is RequestType.MOVE else FIND_RULES
+    rules = RETRIEVE_RULES if request.type.retrieves else FIND_RULES
     for rule in rules:
         yield from rule(request, level)
 
 
-def _unsendable(request: Request, charset: str | None) -> Iterator[Issue]:
+def unsendable(request: Request, charset: str | None) -> Iterator[Issue]:
+    """Yield what makes an identifier impossible to send."""
     declared = request.value("SpecificCharacterSet") or charset or DEFAULT_CHARSET
     for key in request.keys:
         try:
             check_key(key, declared)
         except ElementError as error:
             yield Issue(error.problem, error.remedy, is_error=True)
+        if vr(key.path) == "DA" and not is_date(key.value):
+            yield Issue(
+                f"{key.path} is not a date that an archive understands, or an ambiguous one",
+                "Write days as 20200102, ranges as 20200102-20200203",
+                is_error=not key.value.isdigit(),  # some archives know years and months
+            )
 
 
 def _no_level(request: Request) -> Issue:
@@ -88,30 +99,42 @@ def _no_level(request: Request) -> Issue:
 
 
 def _own_key(request: Request, level: str) -> Iterator[Issue]:
-    own = UNIQUE_KEYS[level]
+    own, verb = UNIQUE_KEYS[level], request.type.upper()
     if any(key.path == own for key in request.keys):
         if is_blank(request.value(own)):
             yield Issue(
-                f"{own} is empty or only a wildcard in a C-MOVE at {level} level, which would "
+                f"{own} is empty or only a wildcard in a {verb} at {level} level, which would "
                 "mean everything",
                 f"Give every row a value for {own}, or choose another QueryRetrieveLevel",
                 is_error=True,
             )
+        yield from _wild(own, request.value(own))
         return
     given = [
         key.path for key in request.keys if key.path not in NO_KEYS and not is_blank(key.value)
     ]
     if not given:
         yield Issue(
-            "The C-MOVE has no key with a value, which would mean everything",
+            f"The {verb} has no key with a value, which would mean everything",
             f"Add a column or an element for {own}",
             is_error=True,
         )
         return
     yield Issue(
-        f"The C-MOVE at {level} level is without {own} and depends on {', '.join(given)}; some "
+        f"The {verb} at {level} level is without {own} and depends on {', '.join(given)}; some "
         "archives refuse it, some send more than is meant",
         f"Find {own} with a C-FIND first, and use it here",
+    )
+
+
+def _wild(own: str, value: str) -> Iterator[Issue]:
+    """Say that a unique key names one entity, or a list of them (PS3.4 C.4.2.2.1)."""
+    if is_blank(value) or not {"*", "?"} & set(value):
+        return
+    yield Issue(
+        f"{own} has a wildcard in a C-MOVE, which an archive may take for nearly everything",
+        f"Find the values of {own} with a C-FIND first, and use them here",
+        is_error=own.endswith("UID"),
     )
 
 
@@ -121,8 +144,8 @@ def _only_unique_keys(request: Request, level: str) -> Iterator[Issue]:
     for key in request.keys:
         if key.path not in allowed:
             yield Issue(
-                f"{key.path} is not a unique key of a C-MOVE at {level} level; archives may ignore "
-                "it or refuse the request",
+                f"{key.path} is not a unique key of a {request.type.upper()} at {level} level; "
+                "archives may ignore it or refuse the request",
                 "Remove it unless your archive is known to use it",
             )
 
@@ -144,11 +167,11 @@ def _blank_patient(request: Request, _level: str) -> Iterator[Issue]:
     listed = any(key.path == "PatientID" for key in request.keys)
     if request.model == "study" and listed and is_blank(request.value("PatientID")):
         yield Issue(
-            "PatientID is empty in a C-MOVE of Study Root; it is sent as it is",
+            f"PatientID is empty in a {request.type.upper()} of Study Root; it is sent as it is",
             "Remove PatientID if the archive refuses the request",
         )
 
 
 Rule = Callable[[Request, str], Iterator[Issue]]
 FIND_RULES: tuple[Rule, ...] = (_outer_keys,)
-MOVE_RULES: tuple[Rule, ...] = (_own_key, _only_unique_keys, _outer_keys, _blank_patient)
+RETRIEVE_RULES: tuple[Rule, ...] = (_own_key, _only_unique_keys, _outer_keys, _blank_patient)

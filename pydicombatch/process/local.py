@@ -1,19 +1,21 @@
 """The processor in this process: spool file, decompression, layout, commit, digest."""
 
+import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from errno import errorcode
-from hashlib import file_digest
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Protocol
 
 from pydicombatch.core.errors import FatalError
 from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Arrival, Known, Quarantined, Stored
-from pydicombatch.process.decompress import KeptError, decompress, is_plain
+from pydicombatch.process.decompress import KeptError, is_plain
 from pydicombatch.process.placing import UnusableError, values
+
+AT_ONCE = 1 << 20  # bytes of a file that are read in one piece
 
 log = EventLog(__name__)
 
@@ -73,13 +75,17 @@ class Keeper(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LocalProcessor:
-    """Takes arrivals from the spool to the output directory; safe in several threads."""
+    """Takes arrivals from the spool to the output directory; safe in several threads.
+
+    `decompress` writes a file as Explicit VR Little Endian to a path that is not there yet, or
+    raises `KeptError`; None to store all as it came.
+    """
 
     spool: Spooled
     store: Committer
     layout: Planner
     quarantine: Keeper
-    decompress: bool = False
+    decompress: Callable[[Path, Path], None] | None = None
 
     def process(self, arrival: Arrival, known: Known | None) -> Stored | Quarantined:
         """Decompress if asked to, store, and say what lies where.
@@ -139,11 +145,12 @@ class LocalProcessor:
             scratch.unlink(missing_ok=True)
 
     def _is_to_be_decompressed(self, arrival: Arrival) -> bool:
-        return self.decompress and not is_plain(arrival.transfer_syntax_uid)
+        return self.decompress is not None and not is_plain(arrival.transfer_syntax_uid)
 
     def _decompressed(self, source: Path, scratch: Path) -> Path:
+        assert self.decompress is not None
         try:
-            decompress(source, scratch)
+            self.decompress(source, scratch)
         except KeptError as exc:
             log.warning("decompress.kept", reason=str(exc))
             return source
@@ -180,7 +187,9 @@ def wish(source: Path, arrival: Arrival, layout: Planner) -> str:
 
 def sha256(path: Path) -> str:
     """Return the digest of a file, in hexadecimal."""
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:
+        if os.fstat(file.fileno()).st_size <= AT_ONCE:
+            return hashlib.sha256(file.read()).hexdigest()
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        return file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""A worker process: compiles the anonymizer, then takes one file after the other.
+"""A worker process: compiles the anonymizer, if any, then takes one file after the other.
 
 It prints nothing, for libraries print values; and it ends when its parent does.
 """
@@ -24,27 +24,30 @@ READY = "ready"
 _PARENTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # it decides what they mean
 
 
-def carry_out(job: Job, anonymizer: Anonymizer) -> Made | Refused:
-    """Anonymize one file; nothing is left behind unless it is made."""
-    made = False
+def carry_out(job: Job, anonymizer: Anonymizer | None) -> Made | Refused:
+    """Anonymize one file, or decompress it alone; nothing is left behind unless it is made."""
+    done: Made | Refused = Refused("It was interrupted")
     try:
-        done = _anonymize(job, anonymizer)
-        if isinstance(done, Refused):
-            return done
-        answer = _described(job, kept=done)
-        made = True
+        done = _carried_out(job, anonymizer)
     except OSError as exc:
-        return Refused("A disk cannot be used", errno=exc.errno or 5)
-    except UnusableError as exc:
-        return Refused(str(exc))
+        done = Refused("A disk cannot be used", errno=exc.errno or 5)
+    except (KeptError, UnusableError) as exc:
+        done = Refused(str(exc))
     except Exception as exc:  # noqa: BLE001 - closed, whatever happens
-        return Refused(f"It could not be processed ({type(exc).__name__})")
-    else:
-        return answer
+        done = Refused(f"It could not be processed ({type(exc).__name__})")
     finally:
-        if not made:
+        if isinstance(done, Refused):
             with suppress(OSError):
                 job.target.unlink(missing_ok=True)
+    return done
+
+
+def _carried_out(job: Job, anonymizer: Anonymizer | None) -> Made | Refused:
+    if anonymizer is None:
+        decompress(job.source, job.target)
+        return Made()
+    kept = _anonymize(job, anonymizer)
+    return kept if isinstance(kept, Refused) else _described(job, kept=kept)
 
 
 def _anonymize(job: Job, anonymizer: Anonymizer) -> Refused | str:
@@ -92,10 +95,10 @@ def serve(incoming: int, outgoing: int) -> None:
         send(outgoing, carry_out(messages.get(), anonymizer))
 
 
-def compiled(recipe: Recipe) -> Anonymizer:
+def compiled(recipe: Recipe | None) -> Anonymizer | None:
     """Compile, with values out of the ordinary read as they are and nothing printed."""
     quiet()
-    return recipe.compile()
+    return recipe.compile() if recipe is not None else None
 
 
 def _listen(incoming: int, messages: "queue.SimpleQueue[Any]") -> None:

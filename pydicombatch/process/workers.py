@@ -17,18 +17,18 @@ from pydicombatch.process.recipe import Recipe
 
 log = EventLog(__name__)
 TRIES = 2  # of one file, when its worker is lost
-LOST = "The process that anonymizes it ended twice, or took too long"
 STARTS = 4  # of one process, before the run gives up
 PAUSE = 1.0  # seconds between two starts
 STARTING = 120.0  # seconds until a worker has compiled its script
 LONGEST = 900.0  # seconds for one file
+ANONYMIZES, DECODES = "anonymizes", "decodes"  # what an error says that they do
 CALL = "from pydicombatch.process.worker import main; main()"
 
 
 class _Worker:
     """One child process; it is ready when this returns."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe | None) -> None:
         root = str(Path(__file__).resolve().parents[2])
         search = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
@@ -49,9 +49,9 @@ class _Worker:
             self.end()
             raise answer
 
-    def carry_out(self, job: Job) -> Made | Refused:
-        """Let it anonymize a file; raises `LostError` when it ends meanwhile."""
-        answer = self._ask(job, LONGEST)
+    def carry_out(self, job: Job, longest: float) -> Made | Refused:
+        """Let it work on a file; raises `LostError` when it ends meanwhile or takes too long."""
+        answer = self._ask(job, longest)
         assert isinstance(answer, Made | Refused)
         return answer
 
@@ -72,30 +72,38 @@ class _Worker:
 
 
 class Workers:
-    """Processes that anonymize; each thread that calls `carry_out` drives one.
+    """Processes that anonymize or decode; each thread that calls `carry_out` drives one.
 
     Parameters
     ----------
     recipe
-        What each of them compiles.
+        What each of them compiles; None for processes that decompress and change nothing else.
     count
         How many there are at most; they are started when they are needed.
     pause
         Waits so many seconds before a process that could not start is started again.
+    longest
+        Seconds for one file, at most.
     """
 
     def __init__(
-        self, recipe: Recipe, count: int, pause: Callable[[float], object] = time.sleep
+        self,
+        recipe: Recipe | None,
+        count: int,
+        pause: Callable[[float], object] = time.sleep,
+        longest: float = LONGEST,
     ) -> None:
         self._recipe = recipe
+        self._does = DECODES if recipe is None else ANONYMIZES
         self._pause = pause
+        self._longest = longest
         self._count = count
         self._idle: queue.LifoQueue[_Worker | None] = queue.LifoQueue()
         for _ in range(count):
             self._idle.put(None)
 
     def carry_out(self, job: Job) -> Made | Refused:
-        """Anonymize a file; once more in a new process when the first is lost.
+        """Work on a file; once more in a new process when the first is lost.
 
         Raises
         ------
@@ -108,7 +116,7 @@ class Workers:
             worker = self._idle.get()
             try:
                 worker = worker or self._started()
-                return worker.carry_out(job)
+                return worker.carry_out(job, self._longest)
             except LostError:
                 assert worker is not None
                 log.warning("worker.lost", pid=worker.pid)
@@ -121,7 +129,7 @@ class Workers:
                 raise
             finally:
                 self._idle.put(worker)
-        return Refused(LOST)
+        return Refused(f"The process that {self._does} it ended twice, or took too long")
 
     def close(self) -> None:
         """End them all; those that are at work are waited for."""
@@ -145,7 +153,7 @@ class Workers:
                 log.warning("worker.not_started", attempt=again, error=type(exc).__name__)
                 if again == STARTS:
                     raise FatalError(
-                        f"A process that anonymizes cannot be started, {STARTS} times in a row",
+                        f"A process that {self._does} cannot be started, {STARTS} times in a row",
                         "Look whether memory and the number of processes are limited, "
                         "then run again",
                     ) from exc

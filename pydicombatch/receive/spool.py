@@ -10,6 +10,7 @@ import os
 import re
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path, PurePath
 
 from pydicombatch.core.element_walk import Buffer, UnreadableError
@@ -48,7 +49,8 @@ class Spool:
         """
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.directory.chmod(0o700)
+            with suppress(OSError):  # FAT and some network file systems know no modes
+                self.directory.chmod(0o700)
             sync_directory(self.directory.parent)  # or a power cut takes the spool as a whole
             for part in self.directory.glob("*" + PART):
                 part.unlink(missing_ok=True)
@@ -138,7 +140,8 @@ def sync_directory(directory: Path) -> None:
 def _write(path: Path, pieces: Iterable[Buffer]) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(handle, "wb", buffering=0) as file:
-        os.fchmod(file.fileno(), 0o600)  # a umask may have taken the owner's rights too
+        with suppress(OSError):  # a umask may have taken the owner's rights too; FAT has none
+            os.fchmod(file.fileno(), 0o600)
         for piece in pieces:
             view = memoryview(piece)
             while view:  # a write may be short: a signal, a nearly full disk

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator
 
 from pydicombatch.core.records import Entry
+from pydicombatch.report.explanations import explain
 from pydicombatch.report.rows import EVIDENCE, Cells, of_request
 
-FATE = ("Line", "Status", *EVIDENCE, "Attempts", "Reason", "Remedy")
+FATE = ("Line", "Status", *EVIDENCE, "Attempts", "Meaning", "Reason", "Remedy")
 Column = tuple[str, str | None]  # name in the file, canonical path; None: a carried column
 
 
@@ -20,7 +21,9 @@ def with_fate(columns: tuple[Column, ...], lines: Iterable[tuple[int, Entry]]) -
     """Make a row of every line, with its fate in further columns."""
     for line, entry in lines:
         fate = (*of_request(("Status", *EVIDENCE), entry), str(entry.attempts))
-        yield (*_own(columns, entry), str(line), *fate, entry.reason, entry.remedy)
+        said = explain(entry)
+        why = (said.meaning, entry.reason, said.remedy)
+        yield (*_own(columns, entry), str(line), *fate, *why)
 
 
 def _own(columns: tuple[Column, ...], entry: Entry) -> Cells:

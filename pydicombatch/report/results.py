@@ -69,6 +69,8 @@ class ResultsFile:
         Makes the rows of a finished request.
     ledger
         Where requests and the file's own place are kept.
+    style
+        How cells are written; a file of another style is written anew.
 
     Raises
     ------
@@ -76,7 +78,10 @@ class ResultsFile:
         From every call, if the file cannot be written.
     """
 
-    def __init__(self, path: Path, header: Cells, rows: MakeRows, ledger: ResultsLedger) -> None:
+    def __init__(
+        self, path: Path, header: Cells, rows: MakeRows, ledger: ResultsLedger, style: str = ""
+    ) -> None:
+        self._style = style
         self._path = path
         self._header = header
         self._rows = rows
@@ -154,14 +159,19 @@ class ResultsFile:
         self._reach, self._digest = reach, digest
 
     def _remember(self, reach: Reach, digest: str) -> None:
-        place = {"path": str(self._path), "header": self._header, "digest": digest}
+        place = {
+            "path": str(self._path),
+            "header": self._header,
+            "style": self._style,
+            "digest": digest,
+        }
         self._ledger.set_meta(PLACE, place | asdict(reach))
 
     def _continues(self, place: dict[str, Any] | None) -> bool:
         """Whether the file on disk is the one that the ledger knows, with the same columns."""
         if place is None or place["path"] != str(self._path) or not self._path.is_file():
             return False
-        if tuple(place["header"]) != self._header:
+        if tuple(place["header"]) != self._header or place["style"] != self._style:
             return False
         reach = Reach(place["number"], place["line"], place["ordered"], place["size"])
         digest = sha256()

@@ -4,13 +4,16 @@ import csv
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 from pydicombatch.core.errors import FatalError
+from pydicombatch.core.log import printable
 from pydicombatch.core.model import Outcome
 from pydicombatch.core.records import Counts, Entry
+from pydicombatch.report.explanations import PENDING, explain
 
 EVIDENCE = ("counters", "related", "instances")  # what verdicts rest on
 SHOWN = 50  # unfinished lines listed on a terminal
@@ -25,7 +28,8 @@ class Unfinished:
     expected: int | None
     stored: int
     attempts: int
-    reason: str
+    meaning: str  # in a researcher's words
+    reason: str  # in those of the archive or the network
     remedy: str
     evidence: str  # what the verdict rests on: counters, related, instances; "": nothing
     missing: int  # instances that the archive lists and has not sent
@@ -35,14 +39,16 @@ def unfinished(lines: Iterable[tuple[int, Entry]]) -> Iterator[Unfinished]:
     """Pick the lines that were tried and are neither complete nor empty."""
     for line, entry in lines:
         if entry.outcome is not None and not entry.outcome.is_final:
+            explained = explain(entry)
             yield Unfinished(
                 line,
                 entry.outcome.value,
                 entry.expected,
                 entry.stored,
                 entry.attempts,
+                explained.meaning,
                 entry.reason,
-                entry.remedy,
+                explained.remedy,
                 entry.evidence,
                 entry.missing,
             )
@@ -73,6 +79,8 @@ def as_text(counts: Counts, failed: Iterable[Unfinished]) -> Iterator[str]:
     yield f"{counts.lines} requests"
     for name, count in sorted(counts.outcomes, key=lambda pair: -pair[1]):
         yield f"  {count:>8}  {name}"
+    if counts.pending:
+        yield f"Pending: {PENDING.meaning[0].lower()}{PENDING.meaning[1:]}. {PENDING.remedy}."
     if counts.matches:
         yield f"{counts.matches} matches"
     if counts.instances:
@@ -93,9 +101,10 @@ def _list(failed: Iterable[Unfinished]) -> Iterator[str]:
         stored = "" if one.expected is None else f" ({one.stored} of {one.expected} stored)"
         tries = "1 attempt" if one.attempts == 1 else f"{one.attempts} attempts"
         yield f"line {one.line}: {one.outcome}{stored} after {tries}"
-        why = ". ".join(text for text in (one.reason, one.remedy) if text)
-        if why:
-            yield f"    {why}."
+        yield f"    {one.meaning}."
+        if one.reason and one.reason != one.meaning:
+            yield f"    Reason: {printable(one.reason)}."
+        yield f"    What to do: {printable(one.remedy)}."
     if more:
         yield f"… and {more} more; `--json` and `--failed-csv FILE` list all"
 
@@ -127,5 +136,6 @@ def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[str]]) 
 def _private(path: Path) -> TextIO:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):  # an older file; never a terminal or a pipe
-        os.fchmod(descriptor, 0o600)
+        with suppress(OSError):  # FAT and some network file systems know no modes
+            os.fchmod(descriptor, 0o600)
     return os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="")

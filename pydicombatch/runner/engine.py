@@ -12,7 +12,7 @@ from pydicombatch.core.ports import Archive
 from pydicombatch.runner.backoff import wait
 from pydicombatch.runner.crowd import Crowd
 from pydicombatch.runner.events import Event
-from pydicombatch.runner.executors import EXECUTORS, Surroundings
+from pydicombatch.runner.executors import Surroundings, executor
 from pydicombatch.runner.gate import Admission, Gate, NoTurnError
 from pydicombatch.runner.pace import Pace
 from pydicombatch.runner.probe import probe
@@ -252,7 +252,7 @@ class Engine:
     def _carry_out(self, archive: Archive, task: Task) -> None:
         begun = self._clock.monotonic()
         down: list[TransientError] = []
-        execute = EXECUTORS[self._around.type]
+        execute = executor(self._around, task.request)
         try:
             attempt, judgement = execute(self._around, archive, task.request)
         except Unreachable as exc:

@@ -35,6 +35,23 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
+class Expanded:
+    """A row was looked up; so many retrieves come in its place."""
+
+    retrieves: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """One retrieve of a row has its outcome; the row has others, or follows at once."""
+
+    line: int
+    outcome: Outcome
+    reason: str
+    eta: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class InstanceStored:
     """An instance lies at its final path and in the ledger."""
 
@@ -66,4 +83,23 @@ class Retrying:
     reason: str
 
 
-Event = Started | Listening | Finished | InstanceStored | Waiting | Resumed | Retrying
+@dataclass(frozen=True, slots=True)
+class Doubted:
+    """Answers are odd in a way that was not met before in this run."""
+
+    problem: str
+    remedy: str
+
+
+Event = (
+    Started
+    | Listening
+    | Expanded
+    | Retrieved
+    | Finished
+    | InstanceStored
+    | Waiting
+    | Resumed
+    | Retrying
+    | Doubted
+)

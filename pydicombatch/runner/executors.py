@@ -1,7 +1,7 @@
 """How one request is carried out, by its type: a table row each."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -9,13 +9,17 @@ from pydicombatch.core.attribution import Expectation
 from pydicombatch.core.clock import Clock
 from pydicombatch.core.errors import RequestError, TransientError, Unreachable
 from pydicombatch.core.model import Answer, Match, Request, RequestType
-from pydicombatch.core.ports import Archive, Receiver
-from pydicombatch.core.records import Holding, Pending, Result
+from pydicombatch.core.ports import Archive, Receiver, Sink
+from pydicombatch.core.records import Folded, Holding, Pending, Result
 from pydicombatch.runner import judge
 from pydicombatch.runner.accounts import Accounts
+from pydicombatch.runner.asking import Asking
+from pydicombatch.runner.completing import complete, needed_keys
+from pydicombatch.runner.gate import NoTurnError
 from pydicombatch.runner.inventory import Habits, Turn
 from pydicombatch.runner.judge import Judgement
 from pydicombatch.runner.message_ids import MessageIds
+from pydicombatch.runner.querying import Means, Query
 from pydicombatch.runner.retrieve import Retrieval
 
 TOGETHER = 500  # matches put into the ledger at a time, so that memory stays flat
@@ -46,8 +50,17 @@ class AttemptLedger(Protocol):
     def holding(self, request: int) -> Holding:
         """Return what lies here for a request, and how often it was sent."""
 
-    def finish(self, request: int, attempt: int, result: Result, now: datetime) -> None:
-        """Record the outcome of a request."""
+    def finish(self, request: int, attempt: int, result: Result, now: datetime) -> Sequence[Folded]:
+        """Record the outcome of a request; return the rows that are decided with it."""
+
+
+class Selector(Protocol):
+    """Finds out what a row means before anything is retrieved."""
+
+    def look_up(
+        self, around: "Surroundings", archive: Archive, pending: Pending
+    ) -> tuple[int, Judgement]:
+        """Ask the archive, unless that was done; the judgement has the retrieves."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +76,10 @@ class Surroundings:
     message_ids: MessageIds
     receiver: Receiver | None  # None: nothing is stored here
     destination: str  # AE title that C-MOVE sends to
+    sink: Sink | None = None  # where instances go that come on our own association (C-GET)
+    means: Means = field(default_factory=Means)  # of queries
+    complete: bool = False  # whether counts that matches lack are made by further queries
+    selector: "Selector | None" = None  # None: rows are sent as they are
     verify_instances: bool = False  # whether counts are never enough
     habits: Habits = field(default_factory=Habits)  # of the archive
     turn: Turn = lambda _: None  # waits until one more request of the same row may leave
@@ -81,7 +98,7 @@ def find(around: Surroundings, archive: Archive, pending: Pending) -> tuple[int,
     waiting: list[Match] = []
     count = 0
 
-    def on_match(match: Match) -> None:
+    def keep(match: Match) -> None:
         nonlocal count
         waiting.append(match)
         count += 1
@@ -94,9 +111,20 @@ def find(around: Surroundings, archive: Archive, pending: Pending) -> tuple[int,
             waiting.clear()
 
     def send() -> Judgement:
-        answer = archive.find(around.request(pending), on_match)
+        today = around.clock.now().date()
+        request = around.request(pending)
+        if not around.complete:
+            judgement = Query(around.means, archive, request, keep, around.turn).carry_out(today)
+            flush()
+            return judgement
+        found: list[Match] = []
+        asked = replace(request, keys=needed_keys(request.keys, around.model))
+        query = Query(around.means, archive, asked, found.append, around.turn)
+        judgement = query.carry_out(today)
+        asking = Asking(around.means, archive, pending, today, around.turn, is_first=False)
+        lack = complete(asking, pending, around.model, found, keep)
         flush()
-        return judge.query(answer, count)
+        return lack or judgement
 
     return attempt, _judged(around, attempt, pending.id, send)
 
@@ -128,6 +156,18 @@ def move(around: Surroundings, archive: Archive, pending: Pending) -> tuple[int,
         around.message_ids.give_back(message_id)
 
 
+def get(around: Surroundings, archive: Archive, pending: Pending) -> tuple[int, Judgement]:
+    """Send a C-GET; its instances come on the same association and take the way of all others."""
+    receiver, sink = around.receiver, around.sink
+    if receiver is None or sink is None:
+        raise RuntimeError("a C-GET needs a sink")
+
+    def send(request: Request, message_id: int) -> Answer:
+        return archive.get(request, message_id, sink, lambda: around.turn(archive))
+
+    return Retrieval(around, receiver, archive, pending, send).carry_out()
+
+
 def _judged(
     around: Surroundings, attempt: int, request: int, send: Callable[[], Judgement]
 ) -> Judgement:
@@ -138,6 +178,9 @@ def _judged(
         around.accounts.close(request, 0)
         around.ledger.interrupt(attempt, around.clock.now(), "The archive could not be reached")
         raise
+    except NoTurnError:  # between two parts of a query
+        around.ledger.interrupt(attempt, around.clock.now(), "Nothing more may be sent for now")
+        raise
     except (TransientError, RequestError) as exc:
         evidence = around.accounts.close(request, 0)  # what has arrived is still being stored
         return judge.failure(exc, evidence.stored, again=isinstance(exc, TransientError))
@@ -146,5 +189,13 @@ def _judged(
 EXECUTORS: dict[RequestType, Execute] = {
     RequestType.FIND: find,
     RequestType.MOVE: move,
+    RequestType.GET: get,
     RequestType.ECHO: echo,
 }
+
+
+def executor(around: Surroundings, pending: Pending) -> Execute:
+    """Choose how a request is carried out; a row that has to be looked up is that first."""
+    if around.selector is not None and pending.owner is None:
+        return around.selector.look_up
+    return EXECUTORS[around.type]

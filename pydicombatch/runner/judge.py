@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from pydicombatch.core.errors import PydicombatchError
 from pydicombatch.core.model import Answer, Outcome, Tally, Verdict
-from pydicombatch.core.records import Holding, Result
+from pydicombatch.core.records import Folded, Holding, Pending, Result
 from pydicombatch.runner.accounts import Evidence
 from pydicombatch.runner.census import Census, proof
 
@@ -27,6 +27,8 @@ class Judgement:
     result: Result
     again: bool = False
     stop: bool = False  # every other request would fail the same way
+    retrieves: tuple[Pending, ...] | None = None  # a row was looked up: these come in its place
+    rows: tuple[Folded, ...] = ()  # rows that are decided with it
 
     def took(self, seconds: float) -> "Judgement":
         """Add how long the attempt took."""

@@ -16,6 +16,11 @@ class Pace:
         self._done = 0
         self._lock = threading.Lock()
 
+    def more(self, requests: int) -> None:
+        """Count requests that were not known of."""
+        with self._lock:
+            self._total += requests
+
     def finished(self, now: datetime) -> datetime | None:
         """Count one more finished request; return when all will be done, None when untold."""
         with self._lock:

@@ -1,7 +1,7 @@
 """What follows from an attempt: an outcome, another try later, or the end of the run."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from random import random
@@ -10,8 +10,9 @@ from pydicombatch.core.clock import Clock
 from pydicombatch.core.errors import FatalError
 from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Answer, Outcome
+from pydicombatch.core.records import Folded, Pending
 from pydicombatch.runner.backoff import wait
-from pydicombatch.runner.events import Event, Finished, Retrying
+from pydicombatch.runner.events import Event, Expanded, Finished, Retrieved, Retrying
 from pydicombatch.runner.executors import AttemptLedger
 from pydicombatch.runner.judge import Judgement
 from pydicombatch.runner.pace import Pace
@@ -130,10 +131,20 @@ class Settler:
             self._put_back(spared, attempt, f"{result.reason}; {GONE}")
         elif again and task.attempt < self._settings.attempts:
             self._retry(task, attempt, result.reason)
+        elif judgement.retrieves is not None:
+            self._expand(judgement.retrieves)
+            self._tell_rows(judgement.rows)
         else:
-            self._ledger.finish(task.request.id, attempt, result, self._clock.now())
+            rows = self._ledger.finish(task.request.id, attempt, result, self._clock.now())
             self._work.done()
             self._tell(task, judgement)
+            self._tell_rows(rows)
+
+    def _expand(self, retrieves: tuple[Pending, ...]) -> None:
+        """Let the retrieves of a row that was looked up come in its place."""
+        self._pace.more(len(retrieves))
+        self._work.expand(retrieves)
+        self._on_event(Expanded(len(retrieves)))
 
     def _is_spared(self, task: Task, judgement: Judgement, is_down: Callable[[], bool]) -> bool:
         """Whether an attempt does not count: the archive went down, the request did nothing."""
@@ -171,6 +182,9 @@ class Settler:
             failed=result.failed,
             seconds=result.seconds,
         )
+        if task.request.owner is not None:
+            self._on_event(Retrieved(task.request.line, result.outcome, result.reason, eta))
+            return
         self._on_event(
             Finished(
                 task.request.id,
@@ -182,3 +196,10 @@ class Settler:
                 eta,
             )
         )
+
+    def _tell_rows(self, rows: Sequence[Folded]) -> None:
+        """Tell of rows that were decided with their last retrieve."""
+        for row in rows:
+            eta = self._pace.finished(self._clock.now())
+            one = (row.outcome, row.matches, row.stored, row.reason, eta)
+            self._on_event(Finished(row.id, row.line or 0, *one))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from pydicombatch.core.errors import PydicombatchError
+from pydicombatch.core.errors import Finding, PydicombatchError
 from pydicombatch.core.model import Outcome
 from pydicombatch.core.records import Counts
 
@@ -38,6 +38,7 @@ class Summary:
     results: Path  # the CSV of results
     state: Path  # the state directory
     error: PydicombatchError | None = None
+    doubts: tuple[Finding, ...] = ()  # what was odd about answers to queries in this run
 
     def exit_code(self, *, fail_on_empty: bool = False) -> int:
         """Say it to a shell: 0 all complete, 1 some failed, 3 fatal, 4 window over, 130 stopped."""

@@ -3,7 +3,7 @@
 import heapq
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from pydicombatch.core.clock import Clock
@@ -92,13 +92,21 @@ class Work:
             self._ready.appendleft(task)
             self._changed.notify_all()
 
+    def expand(self, requests: Iterable[Pending]) -> None:
+        """Say that a task has become these requests; they come next, in their order."""
+        with self._changed:
+            self._out -= 1
+            for request in reversed(list(requests)):
+                self._admit(Task(request, request.tries + 1), is_first=True)
+            self._changed.notify_all()
+
     def retry(self, task: Task, seconds: float) -> None:
         """Say that a task failed; its next attempt is due in so many seconds."""
         with self._changed:
             self._out -= 1
             again = replace(task, attempt=task.attempt + 1)
             due = self._clock.monotonic() + seconds
-            heapq.heappush(self._later, (due, task.request.line, again))
+            heapq.heappush(self._later, (due, task.request.id, again))
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -125,15 +133,18 @@ class Work:
         for request in found:
             self._admit(Task(request, request.tries + 1))
 
-    def _admit(self, task: Task) -> None:
+    def _admit(self, task: Task, *, is_first: bool = False) -> None:
         """Put a request where it belongs: an earlier run may have failed with it just now."""
         due = task.request.due
         left = 0.0 if due is None else (due - self._clock.now()).total_seconds()
+        if left <= 0 and is_first:
+            self._ready.appendleft(task)
+            return
         if left <= 0:
             self._ready.append(task)
             return
         moment = self._clock.monotonic() + min(left, self._longest_wait)
-        heapq.heappush(self._later, (moment, task.request.line, task))
+        heapq.heappush(self._later, (moment, task.request.id, task))
 
     def _pause(self) -> float | None:
         if not self._later:

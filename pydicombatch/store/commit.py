@@ -119,10 +119,10 @@ class Store:
             If the output directory is full, read-only or gone; nothing half is left there.
         """
         plain = self._outside_reserved(target)
-        names = (plain, *(beside(plain, sop_instance_uid, digits) for digits in DIGITS))
+        others = (beside(plain, sop_instance_uid, digits) for digits in DIGITS)
         try:
             with self._tree.opened(plain.parent) as directory:
-                for path in names:
+                for path in itertools.chain((plain,), others):
                     done = self._place(source, directory, path.name, sop_instance_uid)
                     if done is not None:
                         tree.sync(directory)

@@ -1,5 +1,6 @@
 """F06, F07, F16: whom to ask again, when, and with how many threads; what a restart remembers."""
 
+import socket
 import sqlite3
 import time
 from contextlib import closing
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pydicombatch.core.keepalive import end_when_dead
 from tests.conftest import DcmqrscpFactory, OrthancFactory
 from tests.support.dcmqrscp import DcmqrscpServer
 from tests.support.extraction import AET, Job
@@ -112,6 +114,20 @@ def test_attempts_and_the_time_of_the_next_survive_a_kill(tmp_path: Path) -> Non
     began = [datetime.fromisoformat(started) for started, _ in attempts(done)]
     assert began[1] >= datetime.fromisoformat(moment)
     assert due(done) == ""
+
+
+@pytest.mark.parametrize("seconds", [0.5, 10, 120, 1e6])
+def test_f17_a_dead_peer_is_given_up_by_the_kernel_in_the_time_that_was_set(seconds: float) -> None:
+    with socket.socket() as one:
+        end_when_dead(one, seconds)
+        idle, interval, probes, unacknowledged = (
+            one.getsockopt(socket.IPPROTO_TCP, getattr(socket, name))
+            for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
+        )
+        assert one.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    if seconds <= 2 * 32767:  # the kernel's largest
+        assert seconds / 2 <= idle + interval * probes <= max(seconds * 1.6, 8)
+    assert unacknowledged == max(1, round(seconds)) * 1000
 
 
 def due(done: Job) -> str:

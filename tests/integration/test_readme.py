@@ -19,8 +19,10 @@ from tests.support.instances import to_bytes
 from tests.support.markdown import (
     ANONYMIZATION,
     CONTRIBUTING,
+    FIND,
     README,
     ROOT,
+    SELECT,
     Block,
     blocks,
     difference,
@@ -95,7 +97,7 @@ def reader(start_orthanc: OrthancFactory, tmp_path_factory: pytest.TempPathFacto
     orthanc = start_orthanc([("SAMPLE_AE", port)])
     orthanc.load(to_bytes(one) for one in INSTANCES)
     someone = Reader(tmp_path_factory.mktemp("reader"), orthanc.port, port)
-    for block in [*blocks(README), *blocks(ANONYMIZATION)]:
+    for block in [*blocks(README), *blocks(ANONYMIZATION), *blocks(SELECT)]:
         if block.kind == "file":
             someone.write(block)
     for block in blocks(README):
@@ -142,6 +144,13 @@ def test_the_examples_of_anonymization_do_what_they_show(reader: Reader) -> None
     assert {one.read_bytes() for one in anonymous} == again
 
 
+def test_the_examples_of_select_do_what_they_show(reader: Reader) -> None:
+    for block in blocks(SELECT):
+        if (block.kind, block.argument) == ("run", "archive"):
+            follow(reader, block)
+    assert len(list((reader.folder / "selected").rglob("*.dcm"))) == 18
+
+
 def test_the_anonymizer_does_as_a_library_what_the_example_says(reader: Reader) -> None:
     (block,) = [one for one in blocks(ANONYMIZATION) if one.argument == "anonymizer"]
     (reader.folder / "anonymizer.py").write_text(block.text, encoding="utf-8")
@@ -178,6 +187,22 @@ def test_the_library_does_what_the_example_says(reader: Reader, tmp_path: Path) 
     lines = printed.splitlines()
     assert lines[-1] == "0 24 images/database.csv"
     assert sum(line.startswith("InstanceStored(") for line in lines) == 24
+
+
+def test_the_page_about_queries_shows_what_is_printed(reader: Reader) -> None:
+    several = blocks(FIND)
+    for block in several:
+        if block.kind == "file":
+            reader.write(block)
+        elif (block.kind, block.argument) == ("run", "archive"):
+            follow(reader, block)
+    (library,) = [one for one in several if one.argument == "library"]
+    (reader.folder / "question.py").write_text(library.text, encoding="utf-8")
+    code, printed = reader.run("python question.py")
+    assert (code, printed) == (
+        0,
+        "20240115\n['PatientID', 'StudyDate', 'StudyInstanceUID'] 2\n",
+    )
 
 
 def test_contributors_can_renew_the_reference(tmp_path: Path) -> None:
@@ -279,7 +304,7 @@ def test_a_move_destination_that_is_unknown_or_another_program_shows_as_the_tabl
         archive.register("SAMPLE_AE", LOOPBACK, other.port)
         code, printed = reader.run(f"pydicombatch {reader.vary('elsewhere', *there)}")
         assert code == 1
-        assert says(printed, symptom("have not come")), printed
+        assert says(printed, symptom("The archive says it sent")), printed
         assert other.uids()
 
 
@@ -298,11 +323,11 @@ def test_a_port_that_an_archive_cannot_reach_shows_as_the_table_says(
 
 
 def test_a_configuration_whose_anonymizer_script_is_none_is_refused(reader: Reader) -> None:
-    config = reader.vary("scriptless", ("output:", ANONYMIZED))
+    config = reader.vary("refused", ("output:", ANONYMIZED))
     code, printed = reader.run(f"pydicombatch {config}")
     assert code == 2
     assert "choose.py" in printed
-    assert not (reader.folder / "scriptless").exists()
+    assert not (reader.folder / "refused").exists()
 
 
 ANONYMIZED = "anonymization: {enabled: true, script: choose.py}\noutput:"

@@ -178,6 +178,23 @@ def test_it_stays_small_during_a_large_object(
         assert high < 60_000
 
 
+def test_it_stays_small_when_a_patient_is_not_written_in_ascii(tmp_path: Path) -> None:
+    with receiver(tmp_path / "s", process=True) as heard, associated(heard) as peer:
+        asked = frozenset({"M\u00fcller", "M\\xfcller"})  # the second one's set is not told
+        process_of(heard).expect(Expectation(9, 90, (("PatientID", asked),)))
+        for term, codec in ((b"ISO_IR 100", "latin-1"), (b"", "latin-1"), (b"GB18030", "gb18030")):
+            head = raw.explicit(0x00080005, "CS", term)
+            text = "M\u00fcller".encode(codec).ljust(10)
+            body = head + raw.data_set(patient="0123456789").replace(b"0123456789", text)
+            assert peer.store(body) == 0
+        heard.wait(3)
+        patients = [arrival.identifiers.patient_id for arrival in heard.arrivals]
+        assert patients == ["M\u00fcller", "M\\xfcller", "M\u00fcller"]
+        rollup = Path(f"/proc/{process_of(heard).pid}/smaps_rollup").read_text()
+    pss = next(line for line in rollup.splitlines() if line.startswith("Pss:"))
+    assert int(pss.split()[1]) < 40_000  # kB; pydicom alone would be 50,000 more
+
+
 def test_an_engine_that_cannot_take_arrivals_is_told_and_loses_none(tmp_path: Path) -> None:
     def broken(_: object) -> None:
         raise RuntimeError

@@ -5,17 +5,23 @@ import threading
 import time
 import zlib
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
 
 from pydicombatch.core.attribution import Expectation
+from pydicombatch.core.file_meta import file_meta
 from pydicombatch.core.model import Identifiers
 from pydicombatch.receive.server.settings import Durability, Limits
 from tests.support import hand_made as raw
 from tests.support.receiving import Heard, receiver, until
+from tests.support.servers import run
 
+BIG = "1.2.840.10008.1.2.2"
 KINDS = pytest.mark.parametrize("process", [False, True])
 
 
@@ -157,6 +163,60 @@ def test_objects_of_a_hundred_bytes_to_a_hundred_megabytes_are_kept(tmp_path: Pa
             assert peer.status() == 0
             assert heard.content(heard.wait(1)[-1]) == data
             heard.arrivals.clear()
+
+
+STRAY = raw.explicit(0x00020010, "UI", raw.IMPLICIT.encode())  # says what is not true
+META = file_meta(raw.CT, raw.UID, raw.EXPLICIT)[132:]
+
+
+@pytest.mark.parametrize(
+    ("syntax", "stray"),
+    [
+        (raw.EXPLICIT, STRAY),
+        (raw.EXPLICIT, META),
+        (raw.IMPLICIT, STRAY),
+        (raw.IMPLICIT, struct.pack("<HHI", 2, 0x10, 18) + raw.EXPLICIT.encode()[:18]),
+        (BIG, STRAY),
+        (BIG, struct.pack(">HH2sH", 2, 0x10, b"UI", 18) + raw.EXPLICIT.encode()[:18]),
+    ],
+)
+@pytest.mark.parametrize("size", [5, 16000])
+def test_group_0002_before_a_data_set_is_removed_for_it_would_change_how_the_file_is_read(
+    tmp_path: Path, syntax: str, stray: bytes, size: int
+) -> None:
+    data = re_encoded(syntax)
+    request = raw.associate_rq(contexts=((3, raw.CT, (syntax,)),))
+    with receiver(tmp_path / "s") as heard, raw.Peer(heard.port) as peer:
+        peer.associate(request)
+        peer.send(raw.store(stray + data, size=size))
+        assert peer.status() == 0
+        (arrival,) = heard.wait(1)
+        path = heard.spool / arrival.file.name
+        assert heard.content(arrival) == data
+        assert arrival.size == path.stat().st_size
+        read = dcmread(path)
+        assert (read.file_meta.TransferSyntaxUID, read.PatientID) == (syntax, "SYN001")
+        assert "(0010,0020) LO [SYN001]" in run("dcmdump", path)
+
+
+def re_encoded(syntax: str) -> bytes:
+    read = dcmread(BytesIO(raw.data_set()), force=True)
+    buffer = DicomBytesIO()
+    buffer.is_little_endian, buffer.is_implicit_VR = syntax != BIG, syntax == raw.IMPLICIT
+    write_dataset(buffer, read)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data", [STRAY, STRAY[:-1], STRAY + b"\x10", STRAY + raw.data_set()[:-1], 50 * META]
+)
+def test_group_0002_before_nothing_or_before_damage_is_refused(tmp_path: Path, data: bytes) -> None:
+    with receiver(tmp_path / "s") as heard, raw.Peer(heard.port) as peer:
+        peer.associate()
+        assert peer.store(data) == 0xC000
+        assert peer.store(raw.data_set()) == 0
+        heard.wait(1)
+        assert len(heard.files()) == 1
 
 
 def test_a_deflated_bomb_is_stored_as_it_came_and_never_exploded(tmp_path: Path) -> None:

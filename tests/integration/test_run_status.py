@@ -83,7 +83,7 @@ def test_the_csv_of_all_lines_has_the_fate_of_each(job: Job, tmp_path: Path) -> 
     assert job.command("status", "--csv", str(file)).code == 0
     assert header_of(file) == [
         "SubjectID", "StudyInstanceUID", "PatientID", "Line", "Status", "Outcome", "Expected",
-        "Stored", "Failed", "Quarantined", "Attempts", "Reason", "Remedy",
+        "Stored", "Failed", "Quarantined", "Attempts", "Meaning", "Reason", "Remedy",
     ]  # fmt: skip
     assert [[row["SubjectID"], row["Line"], row["Outcome"]] for row in rows_of(file)] == [
         ["one", "2", "complete"], ["two", "3", "failed"], ["three", "4", "complete"],

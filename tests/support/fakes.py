@@ -22,7 +22,8 @@ from pydicombatch.core.model import (
     Tally,
     Verdict,
 )
-from pydicombatch.core.records import Entry, Holding, Pending, Result
+from pydicombatch.core.ports import Sink
+from pydicombatch.core.records import Entry, Folded, Holding, Pending, Result
 
 LIMIT = 20.0  # seconds after which a test that hangs fails
 DONE = Answer(0x0000, Verdict.DONE)
@@ -102,12 +103,20 @@ class FakeArchive:
     def find(self, request: Request, on_match: Callable[[Match], None]) -> Answer:
         return self._script(request, self)
 
+    def is_relational(self) -> bool:
+        return False
+
     def move(
         self,
         request: Request,
         message_id: int,
         destination: str,
         on_progress: Callable[[Tally], None],
+    ) -> Answer:
+        return self._script(request, self)
+
+    def get(
+        self, request: Request, message_id: int, sink: Sink, turn: Callable[[], None]
     ) -> Answer:
         return self._script(request, self)
 
@@ -256,10 +265,11 @@ class FakeAttempts:
         with self._lock:
             return Holding(self.started.count(request), frozenset(self.held.get(request, ())))
 
-    def finish(self, request: int, attempt: int, result: Result, now: datetime) -> None:
+    def finish(self, request: int, attempt: int, result: Result, now: datetime) -> Sequence[Folded]:
         with self._lock:
             assert request not in self.finished
             self.finished[request] = result
+        return ()
 
 
 class FakeResults:

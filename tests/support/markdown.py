@@ -17,8 +17,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
+REPORT = ROOT / "docs" / "report.md"
+FIND = ROOT / "docs" / "find.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 ANONYMIZATION = ROOT / "docs" / "anonymization.md"
+SELECT = ROOT / "docs" / "select.md"
 CONCEPTS = ROOT / "docs" / "concepts.md"
 COOKBOOK = ROOT / "docs" / "cookbook.md"
 OPERATION = ROOT / "docs" / "operation.md"
@@ -28,7 +31,10 @@ DOCUMENTS = (
     ANONYMIZATION,
     CONCEPTS,
     COOKBOOK,
+    SELECT,
+    FIND,
     OPERATION,
+    REPORT,
     CONTRIBUTING,
     ROOT / "CHANGELOG.md",
 )

@@ -14,7 +14,12 @@ from tests.support.ports import wait_for_port
 
 # Before PATH: a virtual environment may hold pynetdicom's apps under the names of DCMTK's tools.
 SYSTEM = ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin")
-PACKAGES = {"Orthanc": "orthanc", "dcmqrscp": "dcmtk"}
+PACKAGES = {
+    "Orthanc": "orthanc",
+    "dcmqrscp": "dcmtk",
+    "gdcmscu": "libgdcm-tools",
+    "node": "nodejs",
+}
 
 
 def program(name: str) -> str:

@@ -174,7 +174,7 @@ def test_translating_a_pattern_raises_nothing_but_its_own_error(pattern: str) ->
         compiled = javaregex.compiled(pattern)
     except javaregex.RegexError:
         return
-    assert compiled.pattern is not None
+    assert compiled.compiled.pattern is not None
 
 
 def test_replacements_follow_java() -> None:

@@ -24,7 +24,7 @@ from pydicombatch.process.anonymized import TWINS, AnonymizingProcessor
 from pydicombatch.process.claims import Claims
 from pydicombatch.process.messages import Job, Made, Refused
 from pydicombatch.process.recipe import Recipe
-from pydicombatch.process.workers import LOST, PAUSE, STARTS, Workers
+from pydicombatch.process.workers import PAUSE, STARTS, Workers
 from pydicombatch.receive.spool import Spool
 from pydicombatch.store.commit import Store
 from pydicombatch.store.layout import Layout
@@ -311,7 +311,7 @@ def test_a_file_that_ends_its_worker_twice_is_refused_and_leaves_nothing(tmp_pat
                     killed.add(child)
             thread.join(0.05)
         assert len(killed) == 2
-        assert done == [Refused(LOST)]
+        assert done == [Refused("The process that anonymizes it ended twice, or took too long")]
         assert list(target.parent.iterdir()) == []
         assert isinstance(pool.carry_out(Job(whole, target)), Made)
 

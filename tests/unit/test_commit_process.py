@@ -12,6 +12,7 @@ from pydicombatch.core.errors import FatalError
 from pydicombatch.core.file_meta import file_meta
 from pydicombatch.core.header import of_file
 from pydicombatch.core.model import Arrival, Known, Quarantined, Stored
+from pydicombatch.process.decompress import decompress as decoded
 from pydicombatch.process.local import LocalProcessor
 from pydicombatch.receive.spool import Spool
 from pydicombatch.store.commit import Store
@@ -35,7 +36,7 @@ class House:
         quarantine = Quarantine(root / "quarantine")
         quarantine.prepare()
         self.processor = LocalProcessor(
-            self.spool, store, layout, quarantine, decompress=decompress
+            self.spool, store, layout, quarantine, decoded if decompress else None
         )
 
     def arrive(self, content: bytes) -> Arrival:

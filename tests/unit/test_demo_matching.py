@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import Dataset
 
-from pydicombatch.demo.matching import matches, texts, values_match, wildcard_matches
-from pydicombatch.demo.moments import interval, moment
+from pydicombatch.core.moments import interval, moment
+from pydicombatch.core.wildcards import wildcard_matches
+from pydicombatch.demo.matching import matches, texts, values_match
 
 LETTERS = st.text(alphabet="ab*?^\n", max_size=12)
 DAYS = st.dates(date(1900, 1, 1), date(2099, 12, 31))

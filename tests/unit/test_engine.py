@@ -2,6 +2,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import NoReturn
 
 import pytest
 
@@ -360,7 +361,7 @@ def test_a_ledger_that_cannot_be_written_ends_the_run() -> None:
     full = FatalError("The disk of the state directory is full", "Make space")
 
     class Full(FakeAttempts):
-        def finish(self, request: int, attempt: int, result: Result, now: datetime) -> None:
+        def finish(self, request: int, attempt: int, result: Result, now: datetime) -> NoReturn:
             raise full
 
     site = Site(done, range(1, 50), replace(USUAL, threads=4), ledger=Full())

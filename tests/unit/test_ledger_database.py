@@ -171,6 +171,25 @@ def test_every_commit_is_durable(database: Database) -> None:
     assert pragma == ["wal", 2, 1]
 
 
+def test_a_question_sees_what_is_committed_and_waits_for_no_writer(database: Database) -> None:
+    def ask(db: sqlite3.Connection) -> list[str]:
+        return [row[0] for row in db.execute("SELECT text FROM word")]
+
+    add(database, "kept")
+    with ThreadPoolExecutor(1) as pool:
+        go = hold(database, pool)
+        try:
+            assert database.read(ask) == ["kept"]
+        finally:
+            go.set()
+    with pytest.raises(FatalError):
+        database.read(lambda db: db.execute("INSERT INTO word VALUES ('not by asking')"))
+    assert words(database) == {"kept"}
+    database.close()
+    with pytest.raises(FatalError, match="closed"):
+        database.read(ask)
+
+
 def test_after_closing_a_call_is_an_error_and_hangs_nobody(database: Database) -> None:
     database.close()
     database.close()

@@ -44,6 +44,8 @@ def locked(file: str) -> dict[str, list[str]]:
     ("file", "wanted"),
     [
         ("requirements.lock", PROJECT["project"]["dependencies"]),
+        ("requirements.lock", PROJECT["project"]["optional-dependencies"]["report"]),
+        ("requirements.lock", PROJECT["project"]["optional-dependencies"]["parquet"]),
         ("requirements-build.lock", PROJECT["build-system"]["requires"]),
     ],
 )

@@ -8,13 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import dcmread
+from pydicom.charset import python_encoding
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.sequence import Sequence
 
+from pydicombatch.core import values
 from pydicombatch.core.model import Identifiers
-from pydicombatch.receive.server import header
+from pydicombatch.receive.server import charset, header
 from tests.support import hand_made as raw
 
 BIG = "1.2.840.10008.1.2.2"
@@ -101,10 +103,9 @@ def test_encapsulated_pixel_data_is_told_by_its_undefined_length() -> None:
         b"",
         raw.data_set()[:60],
         raw.explicit(0x00020010, "UI", b"1.2") + raw.data_set(),
-        raw.data_set(patient="Bj\u00f6rn"),
+        raw.explicit(0x00080005, "CS", b"\\ISO 2022 IR 87") + raw.data_set(patient="\x1b$B"),
         raw.data_set()[:4] + b"??" + raw.data_set()[6:],
         raw.explicit(0x00100020, "LO", b"OUT OF ORDER") + raw.data_set(),
-        raw.data_set(patient="A\\B"),
         raw.data_set(patient="X" * 2000),
     ],
 )
@@ -117,6 +118,57 @@ def test_nesting_beyond_all_reason_is_left_to_the_careful_reader() -> None:
     item = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
     body = raw.data_set()[:60] + 3000 * (sequence + item)
     assert header.read(body, raw.EXPLICIT) is None
+
+
+PATIENTS = st.text(st.characters(codec="latin-1"), max_size=20)
+SEQUENCES = st.lists(st.tuples(PATIENTS, st.integers(0, 300), st.booleans()), max_size=6)
+
+
+@given(SEQUENCES)
+def test_reading_one_after_the_other_is_reading_each_for_itself(
+    sent: list[tuple[str, int, bool]],
+) -> None:
+    reader = header.Reader()
+    for patient, number, nested in sent:
+        body = raw.explicit(0x00080005, "CS", b"ISO_IR 192")
+        body += raw.data_set(f"1.2.{number}", patient=patient, pixels=number)
+        if nested:
+            data = slice_of(number)
+            data.PatientID = patient.encode("ascii", "replace").decode()
+            body = encoded(data, implicit=False, little=True)
+        assert reader.read(body, raw.EXPLICIT) == header.read(body, raw.EXPLICIT)
+        assert reader.read(body[:90], raw.EXPLICIT) == header.read(body[:90], raw.EXPLICIT)
+
+
+def test_a_data_set_laid_out_as_the_last_but_with_another_element_is_read_step_by_step() -> None:
+    reader, body = header.Reader(), raw.data_set()
+    assert reader.read(body, raw.EXPLICIT) is not None
+    other = body.replace(struct.pack("<HH2s", 0x10, 0x20, b"LO"), b"\x10\0\x21\0LO")
+    found = reader.read(other, raw.EXPLICIT)
+    assert other != body
+    assert found is not None
+    assert found.identifiers.patient_id == ""
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's, about nonsense
+@given(
+    st.binary(max_size=24),
+    st.lists(st.sampled_from([*charset.CODECS, "nonsense"]), max_size=3),
+    st.booleans(),
+)
+def test_text_is_decoded_as_everywhere_else_or_left_alone(
+    value: bytes, terms: list[str], local: bool
+) -> None:
+    found = charset.decode(value, "\\".join(terms).encode(), local=local)
+    if found is None:
+        assert b"\x1b" in value
+        return
+    expected = values.decode("LO" if local else "UI", value, "<", terms or [""], None)
+    assert found == expected.strip(" \0")
+
+
+def test_the_codecs_are_those_of_pydicom() -> None:
+    assert python_encoding == charset.CODECS
 
 
 @given(st.binary(max_size=500), st.sampled_from([raw.EXPLICIT, raw.IMPLICIT, BIG, raw.DEFLATED]))

@@ -2,6 +2,7 @@
 
 import itertools
 from collections import Counter
+from dataclasses import replace
 from pathlib import PurePath
 
 import pytest
@@ -48,7 +49,9 @@ def test_the_desk_decides_as_attribution_does_over_all_expectations(
         known.pop(request, None)
     asked = origin if origin.originator_message_id else Origin("A", "127.0.0.1", None, None)
     outstanding = [known[number] for number in sorted(known)]
-    assert desk.decide(instance, origin) == attribute(instance, asked, "OURS", outstanding)
+    for uid in ("1", instance.sop_instance_uid):  # the second time it may know it already
+        again = replace(instance, sop_instance_uid=uid)
+        assert desk.decide(again, origin) == attribute(again, asked, "OURS", outstanding)
 
 
 def test_a_settled_request_is_forgotten_and_the_others_are_not() -> None:
@@ -158,7 +161,11 @@ def test_without_a_rate_nobody_waits() -> None:
 def test_what_is_said_over_the_channel_arrives_however_it_is_cut(
     arrival: Arrival, expectation: Expectation, cuts: list[int]
 ) -> None:
-    said = wire.encode({"arrivals": [wire.pack_arrival(arrival)]})
+    one = arrival
+    packed = wire.pack(
+        one.file.name, one.identifiers, one.transfer_syntax_uid, one.size, one.requests
+    )
+    said = wire.encode({"arrivals": [packed]})
     said += wire.encode({"expect": wire.pack_expectation(expectation)})
     places = sorted({0, len(said), *(cut % len(said) for cut in cuts)})
     lines, heard = wire.Lines(), []

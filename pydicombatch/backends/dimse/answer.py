@@ -29,7 +29,7 @@ def answer(
         tally=counts,
         comment=comment(command.values.get(Tag.COMMENT, b"")),
         offending=offending(command.values.get(Tag.OFFENDING, b"")),
-        failed_uids=uids if operation is RequestType.MOVE else (),
+        failed_uids=uids if operation.retrieves else (),
     )
 
 

@@ -3,29 +3,47 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import cycle
 
 from pydicombatch.backends.dimse import identifier
 from pydicombatch.backends.dimse.answer import answer, tally
 from pydicombatch.backends.dimse.association import LATER, Association, LastArrival
 from pydicombatch.backends.dimse.command import DATA_SET, MEDIUM, NO_DATA_SET, Field, Tag
+from pydicombatch.backends.dimse.contexts import Proposal
 from pydicombatch.backends.dimse.fragments import Message
+from pydicombatch.backends.dimse.limit import EnoughError, Limit
 from pydicombatch.backends.dimse.models import abstract_syntax, not_offered
-from pydicombatch.backends.dimse.negotiation import Context
+from pydicombatch.backends.dimse.negotiation import Agreement, Context
 from pydicombatch.backends.dimse.opening import open_association
 from pydicombatch.backends.dimse.peer import Peer
 from pydicombatch.backends.dimse.quiet import silence_libraries
-from pydicombatch.backends.dimse.wire import ProtocolError, Wire
+from pydicombatch.backends.dimse.responses import (
+    FIELDS,
+    always,
+    ignore,
+    never,
+    status_of,
+    with_holes,
+)
+from pydicombatch.backends.dimse.retrieval import Retrieval
+from pydicombatch.backends.dimse.store import Store
+from pydicombatch.backends.dimse.wire import Wire
 from pydicombatch.core.errors import TransientError
-from pydicombatch.core.model import PENDING, Answer, Match, Request, RequestType, Tally, Verdict
+from pydicombatch.core.found import Found
+from pydicombatch.core.model import (
+    PENDING,
+    Answer,
+    Match,
+    Origin,
+    Request,
+    RequestType,
+    Tally,
+    Verdict,
+)
+from pydicombatch.core.ports import Sink
 
-FIELDS = {
-    RequestType.ECHO: Field.ECHO,
-    RequestType.FIND: Field.FIND,
-    RequestType.MOVE: Field.MOVE,
-}
-RESPONSE = 0x8000  # PS3.7 E.1: the bit of the Command Field that makes it a response
+CANCELLED = Answer(0xFE00, Verdict.DONE)  # PS3.4 C.4.1.1.4, as we wished
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +51,6 @@ class _Running:
     association: Association
     context: Context
     message_id: int
-
-
-def _never() -> float:
-    return float("-inf")
 
 
 class DimseArchive:
@@ -66,7 +80,7 @@ class DimseArchive:
         peer: Peer,
         model: str,
         type_: RequestType,
-        last_arrival: LastArrival = _never,
+        last_arrival: LastArrival = never,
         also: Sequence[RequestType] = (),
     ) -> None:
         silence_libraries()
@@ -80,14 +94,19 @@ class DimseArchive:
         self._association: Association | None = None
         self._wire: Wire | None = None
         self._running: _Running | None = None
+        self._relational = False
+        self._storage: tuple[Proposal, ...] = ()
+        self._store: Store | None = None
+        self._retrieval = Retrieval(self)
+        self._is_cut = False  # cancelled or aborted by another thread
 
     def open(self) -> None:
         """Open the association unless it is open, and make sure it serves what will be asked."""
-        self._ready(self._type)
+        self._ready(self._type, self._model)
 
     def echo(self) -> Answer:
         """Send a C-ECHO and return its final response."""
-        message, context = self._ask(RequestType.ECHO, next(self._ids), {}, None, _ignore)
+        message, context = self._ask(RequestType.ECHO, next(self._ids), {}, None, ignore)
         return answer(RequestType.ECHO, message, context.transfer_syntax)
 
     def find(self, request: Request, on_match: Callable[[Match], None]) -> Answer:
@@ -96,21 +115,37 @@ class DimseArchive:
         A match that cannot be read does not hide the others: they are handed over, and the answer
         asks for another try and says how many were lost.
         """
-        paths = [key.path for key in request.keys]
-        unreadable = 0
+        keys, charset = request.keys, self._peer.charset
+        return self.query(
+            request, lambda found: on_match(identifier.match(found.dataset, keys, charset))
+        )
 
-        def pending(message: Message, context: Context) -> None:
-            nonlocal unreadable
-            try:
-                found = identifier.decode(message.data_set, context.transfer_syntax)
-            except ProtocolError:
-                unreadable += 1
-                return
-            on_match(identifier.match(found, paths, self._peer.charset))
+    def query(
+        self, request: Request, on_found: Callable[[Found], None], most: int | None = None
+    ) -> Answer:
+        """Send a C-FIND as `find` does, but hand over all of each match, and at most so many.
 
-        message, context = self._ask(RequestType.FIND, next(self._ids), {}, request, pending)
+        Behind the last one that is wanted a C-CANCEL is sent; the answer is a success then, with
+        the status 0xFE00 even if the archive had to be left while it went on.
+        """
+        limit = Limit(most, on_found, self.cancel)
+        try:
+            message, context = self._ask(
+                RequestType.FIND, next(self._ids), {}, request, limit.take, limit.patience
+            )
+        except (EnoughError, TransientError):
+            if not limit.is_reached:
+                raise
+            return CANCELLED
+        self._relational = context.relational
         final = answer(RequestType.FIND, message, context.transfer_syntax)
-        return final if not unreadable else _with_holes(final, unreadable)
+        if limit.is_reached and final.status == CANCELLED.status:
+            return CANCELLED
+        return with_holes(final, limit.unreadable) if limit.unreadable else final
+
+    def is_relational(self) -> bool:
+        """Whether relational queries were granted for the last C-FIND (PS3.4 C.5.2.1)."""
+        return self._relational
 
     def move(
         self,
@@ -136,8 +171,46 @@ class DimseArchive:
         )
         return answer(RequestType.MOVE, message, context.transfer_syntax, destination)
 
+    def get(
+        self, request: Request, message_id: int, sink: Sink, turn: Callable[[], None]
+    ) -> Answer:
+        """Send a C-GET; instances come back on the same association and go into `sink`.
+
+        It is sent again, for the classes and transfer syntaxes that are left, when instances
+        could not be sent for want of a presentation context.
+
+        Raises
+        ------
+        RequestError
+            If the request would retrieve everything the archive holds.
+        FatalError
+            If the archive does not send instances over our association.
+        """
+        identifier.refuse_everything(request)
+        self._is_cut = False
+        return self._retrieval.carry_out(request, message_id, sink, turn)
+
+    def get_once(
+        self, request: Request, message_id: int, storage: tuple[Proposal, ...], sink: Sink
+    ) -> tuple[Answer, Agreement]:
+        """Send a C-GET once, with these contexts for what comes back."""
+        if self._is_cut:
+            raise TransientError("We aborted the association", LATER)
+        if set(storage) != set(self._storage):
+            self.close()
+            self._storage = storage
+        association, _ = self._ready(RequestType.GET, request.model)
+        origin = Origin(self._peer.aet, self._peer.hostname, self._peer.calling_aet, message_id)
+        self._store = Store(association, sink, origin)
+        try:
+            message, context = self._ask(RequestType.GET, message_id, {}, request, ignore)
+        finally:
+            self._store = None
+        return answer(RequestType.GET, message, context.transfer_syntax), association.agreed
+
     def cancel(self) -> None:
         """Send a C-CANCEL for the operation that runs, if one does; from any thread."""
+        self._is_cut = True
         running = self._running
         if running is None:
             return
@@ -151,6 +224,7 @@ class DimseArchive:
 
     def abort(self) -> None:
         """Drop the association at once; from any thread. The operation raises TransientError."""
+        self._is_cut = True
         wire = self._wire
         if wire is not None:
             wire.abort()
@@ -168,11 +242,13 @@ class DimseArchive:
         extra: Mapping[Tag, int | str],
         request: Request | None,
         on_pending: Callable[[Message, Context], None],
+        patience: Callable[[], float] = always,
     ) -> tuple[Message, Context]:
-        association, context = self._ready(operation)
+        model = self._model if request is None else request.model
+        association, context = self._ready(operation, model)
         data = None
         fields: dict[Tag, int | str] = {
-            Tag.SOP_CLASS: abstract_syntax(self._model, operation),
+            Tag.SOP_CLASS: abstract_syntax(model, operation),
             Tag.FIELD: FIELDS[operation],
             Tag.MESSAGE_ID: message_id,
             Tag.DATA_SET_TYPE: NO_DATA_SET,
@@ -186,8 +262,13 @@ class DimseArchive:
             association.send(context, fields, data)
             deadline = time.monotonic() + self._peer.timeouts.total
             while True:
-                message = association.receive(self._last_arrival, deadline)
-                if _status(message, operation, self._running) not in PENDING:
+                store = self._store if operation is RequestType.GET else None
+                divert = store.divert if store else None
+                message = association.receive(self._last_arrival, deadline, patience(), divert)
+                if store is not None and message.deposit is not None:
+                    store.answer(message)
+                    continue
+                if status_of(message, operation, message_id, context) not in PENDING:
                     return message, context
                 on_pending(message, context)
         except BaseException:  # also a caller's own: answers left unread would reach the next one
@@ -197,8 +278,8 @@ class DimseArchive:
         finally:
             self._running = None
 
-    def _ready(self, operation: RequestType) -> tuple[Association, Context]:
-        syntax = abstract_syntax(self._model, operation)
+    def _ready(self, operation: RequestType, model: str) -> tuple[Association, Context]:
+        syntax = abstract_syntax(model, operation)
         if syntax not in self._syntaxes:
             self.close()
             self._syntaxes.append(syntax)
@@ -207,47 +288,13 @@ class DimseArchive:
             association.leave()  # the archive has dropped it in between: nothing is lost
             association = None
         if association is None:
-            association = open_association(self._peer, self._syntaxes, self._announce)
+            offer = self._syntaxes, self._announce, self._storage
+            association = open_association(self._peer, *offer)
         self._association = association
         context = association.context(syntax)
         if context is None:
-            raise not_offered(self._model, operation, self._peer.aet)
+            raise not_offered(model, operation, self._peer.aet)
         return association, context
 
     def _announce(self, wire: Wire) -> None:
         self._wire = wire
-
-
-def _ignore(_message: Message, _context: Context) -> None:
-    """Pass over a pending response that has no meaning."""
-
-
-def _status(message: Message, operation: RequestType, running: _Running) -> int:
-    """Return the status of a response, if it is one to our request.
-
-    Raises
-    ------
-    TransientError
-        If it is not.
-    """
-    command = message.command
-    status = command.number(Tag.STATUS)
-    ours = (
-        command.number(Tag.FIELD) == FIELDS[operation] | RESPONSE
-        and command.number(Tag.RESPONDED_TO) == running.message_id
-        and message.context == running.context.number
-    )
-    if not ours or status is None:
-        raise TransientError(
-            "The archive sent something else than a response to our request", LATER
-        )
-    return status
-
-
-def _with_holes(final: Answer, unreadable: int) -> Answer:
-    verdict = Verdict.RETRY if final.verdict is Verdict.DONE else final.verdict
-    reason = f"{unreadable} of the archive's matches could not be read"
-    if final.reason:
-        reason = f"{final.reason}; {reason}"
-    remedy = "Ask for fewer elements, or look at the archive's log"
-    return replace(final, verdict=verdict, reason=reason, remedy=remedy)

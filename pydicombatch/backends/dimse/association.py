@@ -5,12 +5,13 @@ second one that polls. Here the thread that asks is the thread that reads: there
 that would have to be kept parked, a response has one reader, and nothing is left running.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from pydicombatch.backends.dimse.command import Tag, encode
-from pydicombatch.backends.dimse.fragments import Assembler, Message, split
+from pydicombatch.backends.dimse.fragments import Assembler, Divert, Message, split
 from pydicombatch.backends.dimse.negotiation import Agreement, Context
 from pydicombatch.backends.dimse.peer import Peer
 from pydicombatch.backends.dimse.wire import PduType, ProtocolError, Wire, pdu
@@ -32,6 +33,11 @@ class Association:
         self._agreed = agreed
         self._assembler = Assembler()
         self._arrived: list[Message] = []
+
+    @property
+    def agreed(self) -> Agreement:
+        """What was negotiated."""
+        return self._agreed
 
     def context(self, abstract_syntax: str) -> Context | None:
         """Return the accepted context, or None when the archive refused it."""
@@ -55,7 +61,13 @@ class Association:
         except OSError as exc:
             raise self._lost() from exc
 
-    def receive(self, last_arrival: LastArrival, deadline: float = float("inf")) -> Message:
+    def receive(
+        self,
+        last_arrival: LastArrival,
+        deadline: float = math.inf,
+        longest: float = math.inf,
+        divert: Divert | None = None,
+    ) -> Message:
         """Wait for the next message, as long as something comes: from the archive, or pushed.
 
         Parameters
@@ -64,12 +76,18 @@ class Association:
             When an instance was pushed to us last, in monotonic seconds.
         deadline
             When the request must have ended whatever comes, in monotonic seconds.
+        longest
+            A silence that is tolerated at most, whatever the settings say, in seconds.
+        divert
+            Takes the data set of a message that must not stay in memory.
 
         Raises
         ------
         TransientError
             If the archive is silent for too long, leaves, or sends what it must not send.
         """
+        self._assembler.divert = divert
+        longest = min(longest, self._peer.timeouts.response)
         spoke = time.monotonic()
         while not self._arrived:
             now = time.monotonic()
@@ -78,8 +96,9 @@ class Association:
                     f"The archive did not end the request within {self._peer.timeouts.total:g} s",
                     "Ask for less at once, or raise pacs.timeouts.total",
                 )
-            patience = self._peer.timeouts.response - (now - max(spoke, last_arrival()))
-            self._listen(min(patience, deadline - now))
+            quiet = now - max(spoke, last_arrival())
+            if self._listens(min(longest - quiet, deadline - now)):
+                spoke = time.monotonic()
         return self._arrived.pop(0)
 
     def release(self) -> None:
@@ -101,19 +120,24 @@ class Association:
         self.discard()
 
     def discard(self) -> None:
-        """Abort and close."""
+        """Abort and close; what was coming in is forgotten."""
+        self._assembler.abandon()
+        for message in self._arrived:
+            if message.deposit is not None:
+                message.deposit.drop()
         self._wire.abort()
         self._wire.close()
 
-    def _listen(self, seconds: float) -> None:
+    def _listens(self, seconds: float) -> bool:
+        """Take one PDU in; False when there was none in so many seconds."""
         try:
             kind, body = self._wire.receive(seconds)
             if kind is PduType.DATA:
                 self._arrived += self._assembler.take(body)
-                return
+                return True
         except TimeoutError as exc:
             if seconds > 0:
-                return  # look once more whether something was pushed meanwhile
+                return False  # look once more whether something was pushed meanwhile
             raise TransientError(
                 f"The archive was silent for {self._peer.timeouts.response:g} s", LATER
             ) from exc

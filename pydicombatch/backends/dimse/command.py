@@ -16,6 +16,8 @@ WIDEST = 4  # bytes of an integer, VR UL
 class Field(IntEnum):
     """Command Field (0000,0100), PS3.7 E.1; a response has bit 15 set."""
 
+    STORE = 0x0001
+    GET = 0x0010
     FIND = 0x0020
     MOVE = 0x0021
     ECHO = 0x0030
@@ -36,6 +38,7 @@ class Tag(IntEnum):
     STATUS = 0x0900
     OFFENDING = 0x0901
     COMMENT = 0x0902
+    SOP_INSTANCE = 0x1000
     REMAINING = 0x1020
     COMPLETED = 0x1021
     FAILED = 0x1022
@@ -52,6 +55,10 @@ class Command:
         """Return an unsigned integer of whatever width it came in; None when it is not there."""
         value = self.values.get(tag, b"")
         return int.from_bytes(value, "little") if 0 < len(value) <= WIDEST else None
+
+    def text(self, tag: Tag) -> str:
+        """Return a UID or a title without its padding; "" when it is not there."""
+        return self.values.get(tag, b"").decode("latin-1").strip(" \0")
 
     @property
     def has_data_set(self) -> bool:
@@ -95,5 +102,7 @@ def _value(tag: Tag, value: int | str) -> bytes:
     if isinstance(value, int):
         return struct.pack("<H", value)
     raw = value.encode("latin-1")
-    pad = b"\0" if tag is Tag.SOP_CLASS else b" "  # PS3.5 6.2: UI by NUL, AE by space
+    pad = (
+        b"\0" if tag in {Tag.SOP_CLASS, Tag.SOP_INSTANCE} else b" "
+    )  # PS3.5 6.2: UI by NUL, AE by space
     return raw + pad * (len(raw) % 2)

@@ -1,11 +1,12 @@
 """DIMSE messages cut into P-DATA-TF PDUs and put together again (PS3.8 9.3.5, PS3.8 Annex E)."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from pydicombatch.backends.dimse.command import Command, decode
 from pydicombatch.backends.dimse.wire import PduType, ProtocolError, pdu
+from pydicombatch.core.ports import Deposit
 
 COMMAND, LAST = 1, 2  # message control header, PS3.8 E.2
 OVERHEAD = 6  # bytes of PDV length, context id and control header
@@ -20,6 +21,10 @@ class Message:
     context: int
     command: Command
     data_set: bytes | None = None
+    deposit: Deposit | None = None  # where the data set went, if it did not stay in memory
+
+
+Divert = Callable[[int, Command], Deposit | None]  # context and command: where its data set goes
 
 
 def split(context: int, command: bytes, data_set: bytes | None, longest: int) -> bytes:
@@ -54,6 +59,8 @@ class Assembler:
 
     context: int = 0
     command: Command | None = None
+    divert: Divert | None = None
+    _deposit: Deposit | None = None
     _command: bytearray = field(default_factory=bytearray)
     _data_set: bytearray = field(default_factory=bytearray)
 
@@ -65,7 +72,7 @@ class Assembler:
         ProtocolError
             If the fragments do not fit together or grow beyond all measure.
         """
-        position = 0
+        position, view = 0, memoryview(body)
         while position < len(body):
             if position + OVERHEAD > len(body):
                 raise ProtocolError("it sent a fragment that is cut short")
@@ -73,20 +80,32 @@ class Assembler:
             end = position + 4 + length
             if length < OVERHEAD - 4 or end > len(body):
                 raise ProtocolError("it sent a fragment that is cut short")
-            message = self._add(context, control, body[position + OVERHEAD : end])
+            message = self._add(context, control, view[position + OVERHEAD : end])
             if message is not None:
                 yield message
             position = end
 
-    def _add(self, context: int, control: int, data: bytes) -> Message | None:
-        into = self._command if control & COMMAND else self._data_set
-        self._check(context, len(into) + len(data), is_command=bool(control & COMMAND))
-        into += data
+    def abandon(self) -> None:
+        """Forget the message that is half received."""
+        deposit, self._deposit = self._deposit, None
+        if deposit is not None:
+            deposit.drop()
+
+    def _add(self, context: int, control: int, data: memoryview) -> Message | None:
+        is_command = bool(control & COMMAND)
+        into = self._command if is_command else self._data_set
+        self._check(context, len(into) + len(data), is_command=is_command)
+        if self._deposit is not None:
+            self._deposit.write([data])
+        else:
+            into += data
         if not control & LAST:
             return None
-        if control & COMMAND:
+        if is_command:
             self.command = decode(bytes(self._command))
-        return self._complete(is_command=bool(control & COMMAND))
+            if self.divert is not None and self.command.has_data_set:
+                self._deposit = self.divert(context, self.command)
+        return self._complete(is_command=is_command)
 
     def _check(self, context: int, size: int, *, is_command: bool) -> None:
         if is_command != (self.command is None):
@@ -101,7 +120,8 @@ class Assembler:
         command = self.command
         if command is None or (is_command and command.has_data_set):
             return None
-        message = Message(self.context, command, None if is_command else bytes(self._data_set))
-        self.context, self.command = 0, None
+        kept = None if is_command or self._deposit is not None else bytes(self._data_set)
+        message = Message(self.context, command, kept, self._deposit)
+        self.context, self.command, self._deposit = 0, None, None
         self._command, self._data_set = bytearray(), bytearray()
         return message

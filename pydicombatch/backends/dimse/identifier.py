@@ -11,12 +11,13 @@ from pydicom.filewriter import write_dataset
 
 from pydicombatch.backends.dimse.models import IMPLICIT
 from pydicombatch.backends.dimse.wire import ProtocolError
-from pydicombatch.core.elements import ElementError, read, to_dataset
+from pydicombatch.core.elements import ElementError, read, read_items, to_dataset
 from pydicombatch.core.errors import RequestError
-from pydicombatch.core.model import Match, Request
+from pydicombatch.core.model import Key, Match, Request
 
 UNDEFINED = 0xFFFFFFFF
 FAILED_UIDS = "FailedSOPInstanceUIDList"
+NO_KEYS = frozenset({"QueryRetrieveLevel", "SpecificCharacterSet"})
 # PS3.4 C.6.1.1 and C.6.2.1: the key that tells one entity of a level from another
 UNIQUE_KEYS = {
     "PATIENT": "PatientID",
@@ -50,21 +51,34 @@ def encode(request: Request, charset: str, transfer_syntax: str) -> bytes:
 
 
 def refuse_everything(request: Request) -> None:
-    """Refuse a retrieve whose own unique key is listed but names nothing: it would mean all.
+    """Refuse a retrieve that names nothing: it would mean all that the archive holds.
+
+    The last look before a request leaves; the plan has refused such rows already.
 
     Raises
     ------
     RequestError
-        If the key, or one of its values, is empty or a mere wildcard.
+        If the unique key of the level, or one of its values, is empty or a mere wildcard; if a
+        UID has a wildcard; or if no key has a value at all.
     """
     keyword = UNIQUE_KEYS.get(request.value("QueryRetrieveLevel").upper(), "")
     for key in request.keys:
-        named = [value.strip(" \0*?") for value in key.value.split("\\")]
-        if key.path == keyword and not all(named):
+        if key.path == keyword and not _names_something(key):
             raise RequestError(
-                f"A C-MOVE without a value for {keyword} would retrieve everything",
+                f"A {request.type.upper()} without a value for {keyword} would retrieve everything",
                 f"Give {keyword} a value, or remove the row",
             )
+    if not any(_names_something(key) for key in request.keys if key.path not in NO_KEYS):
+        raise RequestError(
+            "A C-MOVE without any key that has a value would retrieve everything",
+            f"Give {keyword or 'StudyInstanceUID'} a value, or remove the row",
+        )
+
+
+def _names_something(key: Key) -> bool:
+    """Whether each value of a key has a letter or a digit, and a UID no wildcard."""
+    named = all(any(map(str.isalnum, one)) for one in key.value.split("\\"))
+    return named and not (key.path.endswith("InstanceUID") and {"*", "?"} & set(key.value))
 
 
 def decode(data: bytes | None, transfer_syntax: str) -> Dataset:
@@ -89,9 +103,17 @@ def decode(data: bytes | None, transfer_syntax: str) -> Dataset:
     return found
 
 
-def match(found: Dataset, paths: Iterable[str], charset: str) -> Match:
-    """Take the requested paths from an answer; `charset` is assumed where it declares none."""
-    return Match(tuple((path, read(found, path, charset)) for path in paths))
+def match(found: Dataset, keys: Iterable[Key], charset: str) -> Match:
+    """Take the requested elements from an answer; `charset` is assumed where it declares none."""
+    asked = tuple(keys)
+    return Match(
+        tuple((key.path, read(found, key.path, charset)) for key in asked),
+        tuple(
+            (key.path, read_items(found, key.path, charset))
+            for key in asked
+            if key.value and "." in key.path
+        ),
+    )
 
 
 def failed_uids(data: bytes | None, transfer_syntax: str) -> tuple[str, ...]:

@@ -7,9 +7,12 @@ VERIFICATION = "1.2.840.10008.1.1"
 IMPLICIT = "1.2.840.10008.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
 
+WORKLIST = "worklist"  # Modality Worklist (PS3.4 K): queries alone, and no level
+MODALITY_WORKLIST = "1.2.840.10008.5.1.4.31"
+
 _ROOT = "1.2.840.10008.5.1.4.1.2"
 _BRANCH = {"patient": 1, "study": 2, "psonly": 3}
-_LEAF = {RequestType.FIND: 1, RequestType.MOVE: 2}
+_LEAF = {RequestType.FIND: 1, RequestType.MOVE: 2, RequestType.GET: 3}
 
 
 def abstract_syntax(model: str, operation: RequestType) -> str:
@@ -22,6 +25,8 @@ def abstract_syntax(model: str, operation: RequestType) -> str:
     """
     if operation is RequestType.ECHO:
         return VERIFICATION
+    if model == WORKLIST and operation is RequestType.FIND:
+        return MODALITY_WORKLIST
     if model not in _BRANCH:
         raise FatalError(
             f"There is no information model {model!r}", f"Use one of {', '.join(_BRANCH)}"

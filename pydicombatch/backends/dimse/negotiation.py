@@ -1,7 +1,7 @@
 """What is said when an association begins (PS3.8 9.3.2 to 9.3.4); pynetdicom does the encoding."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydicom.uid import UID
 from pynetdicom import PYNETDICOM_IMPLEMENTATION_UID, PYNETDICOM_IMPLEMENTATION_VERSION
@@ -11,24 +11,33 @@ from pynetdicom.pdu_primitives import (
     ImplementationClassUIDNotification,
     ImplementationVersionNameNotification,
     MaximumLengthNotification,
+    SCP_SCU_RoleSelectionNegotiation,
+    SOPClassExtendedNegotiation,
 )
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.transport import AddressInformation
 
-from pydicombatch.backends.dimse.models import EXPLICIT, IMPLICIT
+from pydicombatch.backends.dimse.contexts import Proposal
+from pydicombatch.backends.dimse.models import EXPLICIT, IMPLICIT, abstract_syntax
 from pydicombatch.backends.dimse.peer import Peer
 from pydicombatch.backends.dimse.wire import PduType, ProtocolError, pdu
 from pydicombatch.core.errors import Busy, ConfigError, FatalError, PydicombatchError
+from pydicombatch.core.model import RequestType
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"  # PS3.7 A.2.1
 FIXED = 68  # bytes of an A-ASSOCIATE-AC before its items
 OUR_MAXIMUM = 1 << 17  # bytes of a PDU we take
 SYNTAXES = (EXPLICIT, IMPLICIT)
+RELATIONAL = b"\x01"  # byte 1: relational queries
+FIND_CLASSES = frozenset(
+    abstract_syntax(model, RequestType.FIND) for model in ("patient", "study", "psonly")
+)
 
 UserInformation = (
     MaximumLengthNotification
     | ImplementationClassUIDNotification
     | ImplementationVersionNameNotification
+    | SOPClassExtendedNegotiation
 )
 
 
@@ -38,6 +47,7 @@ class Context:
 
     number: int  # odd, 1 to 255
     transfer_syntax: str
+    relational: bool = False  # whether relational queries were granted (PS3.4 C.5.2.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +56,14 @@ class Agreement:
 
     contexts: Mapping[str, Context]  # by abstract syntax
     maximum: int  # bytes of a PDU the archive takes; 0 for no limit
+    storage: Mapping[int, tuple[str, str]] = field(default_factory=dict)  # class, transfer syntax
+    sends: bool = False  # whether it has agreed to send instances to us (PS3.7 D.3.3.4)
 
 
-def request(peer: Peer, syntaxes: Sequence[str]) -> bytes:
+def request(peer: Peer, syntaxes: Sequence[str], storage: Sequence[Proposal] = ()) -> bytes:
     """Encode an A-ASSOCIATE-RQ that proposes one context for each abstract syntax.
+
+    `storage` are contexts behind these on which the archive is to send instances to us.
 
     Raises
     ------
@@ -69,14 +83,17 @@ def request(peer: Peer, syntaxes: Sequence[str]) -> bytes:
             "An AE title is empty, longer than 16 characters or not plain ASCII",
             "Correct pacs.aet, local.aet or local.calling_aet",
         ) from exc
+    proposals = [*(Proposal(syntax, SYNTAXES) for syntax in syntaxes), *storage]
     primitive.presentation_context_definition_list = [
-        _proposal(number, syntax) for number, syntax in enumerate(syntaxes)
+        _proposal(number, one) for number, one in enumerate(proposals)
     ]
-    primitive.user_information = [*_user_information()]
+    classes = dict.fromkeys(one.sop_class for one in storage)
+    roles = map(_role, classes)
+    primitive.user_information = [*_user_information(), *_extended(peer, syntaxes), *roles]
     return bytes(A_ASSOCIATE_RQ(primitive).encode())
 
 
-def agreement(body: bytes, syntaxes: Sequence[str]) -> Agreement:
+def agreement(body: bytes, syntaxes: Sequence[str], storage: Sequence[Proposal] = ()) -> Agreement:
     """Read an A-ASSOCIATE-AC.
 
     Raises
@@ -96,13 +113,23 @@ def agreement(body: bytes, syntaxes: Sequence[str]) -> Agreement:
         ]
         user = answer.user_information
         maximum = int(user.maximum_length or 0) if user is not None else 0
+        granted = _granted(user)
+        sends = any(one.scp_role for one in user.role_selection.values()) if user else False
     except Exception as exc:
         raise ProtocolError("its answer to our association request cannot be read") from exc
-    proposed = {2 * number + 1: syntax for number, syntax in enumerate(syntaxes)}
-    if any(number not in proposed or syntax not in SYNTAXES for number, syntax in accepted):
+    proposed = [Proposal(syntax, SYNTAXES) for syntax in syntaxes] + list(storage)
+    offered = {2 * number + 1: one for number, one in enumerate(proposed)}
+    if any(number not in offered or syntax not in offered[number].transfer_syntaxes
+           for number, syntax in accepted):  # fmt: skip
         raise ProtocolError("it accepted a presentation context that was never proposed")
-    contexts = {proposed[number]: Context(number, syntax) for number, syntax in accepted}
-    return Agreement(contexts, maximum)
+    ours = 2 * len(syntaxes)
+    contexts = {
+        offered[n].sop_class: Context(n, syntax, relational=offered[n].sop_class in granted)
+        for n, syntax in accepted
+        if n < ours
+    }
+    stores = {n: (offered[n].sop_class, syntax) for n, syntax in accepted if n > ours}
+    return Agreement(contexts, maximum, stores, sends)
 
 
 def rejection(body: bytes, peer: Peer) -> PydicombatchError:
@@ -149,10 +176,36 @@ _UNEXPLAINED = (
 )
 
 
-def _proposal(number: int, syntax: str) -> PresentationContext:
-    context = build_context(syntax, list(SYNTAXES))
+def _proposal(number: int, one: Proposal) -> PresentationContext:
+    context = build_context(one.sop_class, list(one.transfer_syntaxes))
     context.context_id = 2 * number + 1
     return context
+
+
+def _extended(peer: Peer, syntaxes: Sequence[str]) -> list[SOPClassExtendedNegotiation]:
+    """Ask for relational queries, the first byte for a FIND class (PS3.4 C.5.1.1)."""
+    items = []
+    for syntax in syntaxes if peer.relational else ():
+        if syntax in FIND_CLASSES:
+            item = SOPClassExtendedNegotiation()
+            item.sop_class_uid = UID(syntax)
+            item.service_class_application_information = RELATIONAL
+            items.append(item)
+    return items
+
+
+def _granted(user: object) -> frozenset[str]:
+    """Return the classes for which the archive's answer begins with a yes."""
+    items = getattr(user, "ext_neg", None) or []
+    return frozenset(str(one.uid) for one in items if bytes(one.app_info or b"")[:1] == RELATIONAL)
+
+
+def _role(sop_class: str) -> SCP_SCU_RoleSelectionNegotiation:
+    """Offer to be the one who is sent instances of a class (PS3.7 D.3.3.4)."""
+    role = SCP_SCU_RoleSelectionNegotiation()
+    role.sop_class_uid = UID(sop_class)
+    role.scu_role, role.scp_role = False, True
+    return role
 
 
 def _user_information() -> list[UserInformation]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from pydicombatch.backends.dimse import negotiation, tls
 from pydicombatch.backends.dimse.association import Association
+from pydicombatch.backends.dimse.contexts import Proposal
 from pydicombatch.backends.dimse.peer import Peer
 from pydicombatch.backends.dimse.wire import PduType, ProtocolError, Wire
 from pydicombatch.core.errors import Unreachable
@@ -13,11 +14,15 @@ NETWORK = "Check that the archive runs and that the network and its firewalls le
 
 
 def open_association(
-    peer: Peer, syntaxes: Sequence[str], announce: Callable[[Wire], None]
+    peer: Peer,
+    syntaxes: Sequence[str],
+    announce: Callable[[Wire], None],
+    storage: Sequence[Proposal] = (),
 ) -> Association:
     """Connect and negotiate one presentation context for each abstract syntax.
 
-    `announce` is given every wire before it is used, so that another thread can abort it.
+    `announce` is given every wire before it is used, so that another thread can abort it;
+    `storage` are the contexts on which instances may come back.
 
     Raises
     ------
@@ -28,7 +33,7 @@ def open_association(
     ConfigError
         If an AE title cannot be sent.
     """
-    request = negotiation.request(peer, syntaxes)
+    request = negotiation.request(peer, syntaxes, storage)
     wire = dial(peer, announce)
     if peer.tls is not None:
         tls.secure(wire, peer, peer.tls)
@@ -36,7 +41,8 @@ def open_association(
         wire.send(request)
         kind, body = wire.receive(peer.timeouts.association)
         if kind is PduType.ASSOCIATE_AC:
-            return Association(wire, peer, negotiation.agreement(body, syntaxes))
+            agreed = negotiation.agreement(body, syntaxes, storage)
+            return Association(wire, peer, agreed)
     except TimeoutError as exc:
         wire.abort()
         wire.close()

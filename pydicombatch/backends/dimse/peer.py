@@ -35,6 +35,7 @@ class Peer:
     charset: str = "ISO_IR 192"  # (0008,0005) of a request that is not plain ASCII
     timeouts: Timeouts = field(default_factory=Timeouts)
     tls: Tls | None = None  # None: a plain connection
+    relational: bool = False  # whether to ask for relational queries (PS3.4 C.5)
 
     def __str__(self) -> str:
         host = f"[{self.hostname}]" if ":" in self.hostname else self.hostname

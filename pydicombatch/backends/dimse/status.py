@@ -85,7 +85,20 @@ _MOVE = _COMMON | {
     0xAA03: Meaning(Verdict.GIVE_UP, "The instance has no frames by time", _KEYS),
     0xAA04: Meaning(Verdict.GIVE_UP, "The archive found the frame request invalid", _KEYS),
 }
-_TABLES = {RequestType.ECHO: _COMMON, RequestType.FIND: _FIND, RequestType.MOVE: _MOVE}
+_GET = _MOVE | {
+    0xA702: Meaning(
+        Verdict.RETRY,
+        "The archive cannot send: it is out of resources, or the association was lost to it",
+        "Use fewer threads if it goes on",
+    ),
+    0xA801: Meaning(Verdict.STOP, "The archive mistook our C-GET for a C-MOVE", _LOG),
+}
+_TABLES = {
+    RequestType.ECHO: _COMMON,
+    RequestType.FIND: _FIND,
+    RequestType.MOVE: _MOVE,
+    RequestType.GET: _GET,
+}
 
 _UNABLE = Meaning(Verdict.RETRY, "The archive was unable to process the request", _LOG)
 # Orthanc answers 0xC000 for an unknown destination, no match, and a store that failed alike.
@@ -124,12 +137,12 @@ def meaning(
     if status in PENDING:
         raise ValueError(f"0x{status:04X} is pending, not final")
     counts = tally or Tally()
-    known = _sub_operations(status, counts) if operation is RequestType.MOVE else None
+    known = _sub_operations(status, counts) if operation.retrieves else None
     known = known or _TABLES[operation].get(status) or _by_range(operation, status)
     return Meaning(
         known.verdict,
         known.reason.format(destination=destination, failed=counts.failed),
-        known.remedy.format(destination=destination),
+        known.remedy.format(destination=destination or "us"),
     )
 
 

@@ -161,6 +161,7 @@ class Wire:
             raise ProtocolError("it sent a PDU larger than we offered to take")
         if len(self._received) < HEADER + length:
             return None
-        body = bytes(self._received[HEADER : HEADER + length])
+        with memoryview(self._received) as view:
+            body = bytes(view[HEADER : HEADER + length])
         del self._received[: HEADER + length]
         return PduType(kind), body

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
+from pydicombatch.core.patterns import Pattern, bounded
 from pydicombatch.process.anonymize import javaclass
 from pydicombatch.process.anonymize.javaclass import Ranges
 
@@ -27,16 +28,16 @@ class RegexError(ValueError):
 
 
 @lru_cache(maxsize=1024)
-def compiled(pattern: str) -> re.Pattern[str]:
-    """Compile a Java pattern.
+def compiled(pattern: str) -> Pattern:
+    """Compile a Java pattern; texts that would make it hang are refused when they come.
 
     Raises
     ------
     RegexError
-        Where Java would throw, or where equal behaviour cannot be promised.
+        Where Java would throw, where equal behaviour cannot be promised, or where it might hang.
     """
     try:
-        return re.compile(_Translator(pattern).translate())
+        return bounded(_Translator(pattern).translate())
     except (re.error, ValueError, IndexError, OverflowError, RecursionError) as error:
         raise RegexError("the regular expression cannot be used") from error
 

@@ -3,6 +3,7 @@
 import csv
 import fcntl
 import os
+from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 from typing import Final
@@ -28,7 +29,8 @@ class MappingFile:
         self._seen: set[Row] = set()
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-            os.fchmod(descriptor, 0o600)
+            with suppress(OSError):  # FAT and some network file systems know no modes
+                os.fchmod(descriptor, 0o600)
             os.close(descriptor)
         except OSError as error:
             raise ConfigError.of(

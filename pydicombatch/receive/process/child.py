@@ -11,9 +11,10 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from pydicombatch.core.errors import ConfigError, as_fatal
-from pydicombatch.core.model import Arrival, Identifiers
+from pydicombatch.core.model import Identifiers
 from pydicombatch.receive.process import wire
 from pydicombatch.receive.server.service import Service
 from pydicombatch.receive.server.settings import Settings
@@ -89,7 +90,7 @@ class Engine:
         self._lines = lines
         self._service = service
         self._unsent = bytearray()
-        self._arrivals: list[Arrival] = []
+        self._arrivals: list[list[Any]] = []  # packed
         self._since = 0.0
         self._untaken = 0
         self._asked: dict[int, Callable[[tuple[int, ...]], None]] = {}
@@ -104,12 +105,14 @@ class Engine:
             "close": lambda _: service.stop(),
         }
 
-    def announce(self, arrival: Arrival) -> None:
+    def announce(
+        self, file: str, found: Identifiers, syntax: str, size: int, requests: tuple[int, ...]
+    ) -> None:
         """Tell of an instance that is durable in the spool; never blocks."""
         self._untaken += 1
         if not self._arrivals:
             self._since = time.monotonic()
-        self._arrivals.append(arrival)
+        self._arrivals.append(wire.pack(file, found, syntax, size, requests))
         if len(self._arrivals) >= _MOST_TOGETHER:
             self._tell_arrivals()
 
@@ -173,9 +176,8 @@ class Engine:
 
     def _tell_arrivals(self) -> None:
         if self._arrivals:
-            packed = [wire.pack_arrival(arrival) for arrival in self._arrivals]
+            self._unsent += wire.encode({"arrivals": self._arrivals})
             self._arrivals.clear()
-            self._unsent += wire.encode({"arrivals": packed})
 
     def _flush(self) -> None:
         try:

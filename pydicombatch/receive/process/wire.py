@@ -8,12 +8,13 @@ from pydicombatch.core.attribution import Expectation
 from pydicombatch.core.model import Arrival, Identifiers
 
 Message = dict[str, Any]
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 _LONGEST_LINE = 1 << 24  # bytes; a request may name many thousand UIDs
 
 
 def encode(message: Message) -> bytes:
     """Return one line."""
-    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+    return _ENCODER.encode(message).encode() + b"\n"
 
 
 class Lines:
@@ -36,20 +37,15 @@ class Lines:
         return [json.loads(line) for line in lines]
 
 
-def pack_arrival(arrival: Arrival) -> list[Any]:
-    """Turn an arrival into plain values."""
-    found = arrival.identifiers
-    return [
-        arrival.file.name,
-        pack_identifiers(found),
-        arrival.transfer_syntax_uid,
-        arrival.size,
-        arrival.requests,
-    ]
+def pack(
+    file: str, found: Identifiers, syntax: str, size: int, requests: tuple[int, ...]
+) -> list[Any]:
+    """Turn what makes an `Arrival` into plain values."""
+    return [file, pack_identifiers(found), syntax, size, requests]
 
 
 def unpack_arrival(values: list[Any]) -> Arrival:
-    """Read what `pack_arrival` wrote."""
+    """Read what `pack` wrote."""
     file, identifiers, syntax, size, requests = values
     return Arrival(PurePath(file), Identifiers(*identifiers), syntax, size, tuple(requests))
 

@@ -89,22 +89,7 @@ class Committer:
 
     def _seal_one(self, job: Job) -> OSError | None:
         """Do for one instance what `_seal` does for many, in as few steps as there are."""
-        incoming, directory = job.incoming, self._directory
-        descriptor, incoming.descriptor = incoming.descriptor, -1
-        try:
-            try:
-                if self._syncs:
-                    os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            directory.rename(incoming.part, job.name)
-            if self._syncs:
-                directory.sync()
-        except OSError as exc:
-            directory.remove(incoming.part)
-            directory.remove(job.name)
-            return exc
-        return None
+        return seal(self._directory, job.incoming, job.name, syncs=self._syncs)
 
     def _seal(self, jobs: list[Job]) -> list[OSError | None]:
         """Sync files, rename, sync the directory once; never leave a name that is not true."""
@@ -142,6 +127,27 @@ class Committer:
         finally:
             os.close(descriptor)
             self._directory.remove(name)
+
+
+def seal(
+    directory: SpoolDirectory, incoming: Incoming, name: str, *, syncs: bool
+) -> OSError | None:
+    """Make one instance durable under its name; return the error if it cannot be kept."""
+    descriptor, incoming.descriptor = incoming.descriptor, -1
+    try:
+        try:
+            if syncs:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        directory.rename(incoming.part, name)
+        if syncs:
+            directory.sync()
+    except OSError as exc:
+        directory.remove(incoming.part)
+        directory.remove(name)
+        return exc
+    return None
 
 
 def _error(action: Callable[[], None]) -> OSError | None:

@@ -4,11 +4,11 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Origin
 from pydicombatch.receive.server.admission import Progress
+from pydicombatch.receive.server.host import Host
 from pydicombatch.receive.server.incoming import Incoming
 from pydicombatch.receive.server.intake import Intake
 from pydicombatch.receive.server.settings import Limits
@@ -22,22 +22,6 @@ log = EventLog(__name__)
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)  # Linux
 _FIRST_READ, _SMALL_READ = 8192, 1024  # bytes: at first, and when few bytes are much work:
 _MUCH, _FEW = 16, 128  # more events in one read, and fewer bytes for each of them
-
-
-class Host(Protocol):
-    """The loop, as a connection sees it."""
-
-    buffer: memoryview
-    held: int  # bytes of association requests that are half received
-
-    def watch(self, connection: "Connection", *, read: bool, write: bool) -> None:
-        """Call `on_ready` when the socket can be read or written."""
-
-    def count(self, size: int) -> None:
-        """Note that bytes were read."""
-
-    def leave(self, connection: "Connection") -> None:
-        """Forget a connection that has closed its socket."""
 
 
 class Connection:
@@ -81,6 +65,7 @@ class Connection:
         self._held = 0
         self._fragments: list[memoryview] = []
         self._calling_aet = ""
+        self._last_origin: Origin | None = None
         self._unsent = b""
         self._tail = b""  # what a peer sent that did not wait for our answer
         self._read_size = _FIRST_READ
@@ -147,15 +132,25 @@ class Connection:
             self._flush()
             if self._unsent or self._closed:
                 return
+        reads = 0
         while not self._closed and not self._busy():
             size = self._read()
             if not size:
                 self.close()
                 return
             self._feed(self._host.buffer[:size])
-            # TLS may hold bytes that no selector sees
-            if not (isinstance(self.socket, ssl.SSLSocket) and self.socket.pending()):
+            reads += 1
+            if not self._goes_on(reads):
                 return
+
+    def _goes_on(self, reads: int) -> bool:
+        """Whether to read again before the others have their turn."""
+        # TLS may hold bytes that no selector sees
+        if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
+            return True
+        # What the sender's kernel held back until we acknowledged comes at once
+        more = reads < self._host.reads and self._read_size > _SMALL_READ
+        return more and self.association.phase is Phase.OPEN and self._owes()
 
     def _busy(self) -> bool:
         """Whether we owe the peer something, and read nothing until it is done."""
@@ -163,8 +158,6 @@ class Connection:
 
     def _read(self) -> int:
         size = self.socket.recv_into(self._host.buffer, self._read_size)
-        if _QUICKACK is not None:
-            self.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         self._host.count(size)
         return size
 
@@ -176,7 +169,10 @@ class Connection:
             happened, consumed = self.association.receive(data)
             work += len(happened)
             for event in happened:
-                self._act(event)
+                if type(event) is events.Fragment:
+                    self._fragments.append(event.data)
+                else:
+                    self._act(event)
             self._write()
             if self._complete is not None:
                 self._finish(self._complete)
@@ -188,6 +184,13 @@ class Connection:
         self._feeding = False
         self._note_time(work, size)
         self._after()
+        if _QUICKACK is not None and self._owes() and not self._closed:
+            # Nagle's algorithm holds back the rest until we acknowledge; an answer does, too
+            self.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+
+    def _owes(self) -> bool:
+        """Whether a part of a message, or of the request for an association, is still to come."""
+        return not (self.association.between_messages or self.association.awaits_answer)
 
     def _after(self) -> None:
         """Go on as the phase demands that the association is in now."""
@@ -243,18 +246,18 @@ class Connection:
     # What the association tells
 
     def _act(self, event: events.Event) -> None:
-        if isinstance(event, events.Fragment):
-            self._fragments.append(event.data)
+        if isinstance(event, events.StoreEnded):
+            self._complete = self._incoming
         elif isinstance(event, events.StoreBegun):
             self._incoming = self._intake.begin(event, self._origin(event.command))
-        elif isinstance(event, events.StoreEnded):
-            self._complete = self._incoming
         elif isinstance(event, events.Associated):
             self._calling_aet = event.calling_aet
 
     def _origin(self, one: Command) -> Origin:
-        titles = (self._calling_aet, self.address, one.originator_aet)
-        return Origin(*titles, one.originator_message_id)
+        last, titles = self._last_origin, (one.originator_aet, one.originator_message_id)
+        if last is None or (last.originator_aet, last.originator_message_id) != titles:
+            last = self._last_origin = Origin(self._calling_aet, self.address, *titles)
+        return last
 
     def _write(self) -> None:
         if not self._fragments:
@@ -288,8 +291,7 @@ class Connection:
     def _drop(self) -> None:
         if self._incoming is not None:
             self._intake.drop(self._incoming)
-            self._incoming = None
-        self._fragments = []
+        self._incoming, self._fragments = None, []
 
     def _guarded(self, action: Callable[[], None]) -> None:
         try:

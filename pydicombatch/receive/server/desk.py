@@ -8,6 +8,7 @@ from pydicombatch.core.attribution import ATTRIBUTABLE, Expectation, attribute
 from pydicombatch.core.model import Identifiers, Origin
 
 _K = TypeVar("_K", bound=Hashable)
+_MOST_DECIDED = 256
 _NO_MESSAGE = 0  # no C-MOVE-RQ has it: message ids are 1 to 65535 here
 # The most specific key first: it names the fewest requests.
 _MOST_SPECIFIC = tuple(reversed(ATTRIBUTABLE))
@@ -27,12 +28,15 @@ class Desk:
         self._by_request: dict[int, Expectation] = {}
         self._by_message: dict[int, dict[int, Expectation]] = {}
         self._by_value: dict[tuple[str, str], dict[int, Expectation]] = {}
+        self._decided: dict[tuple[object, ...], tuple[int, ...]] = {}
+        self._naming_instances = 0  # expectations that tell the instances of a series apart
 
     def expect(self, expectation: Expectation) -> None:
         """Welcome the instances of a request; a second time replaces the first."""
         self._forget(expectation.request)
         number = expectation.request
         self._by_request[number] = expectation
+        self._naming_instances += _names_instances(expectation)
         if expectation.message_id != _NO_MESSAGE:
             self._by_message.setdefault(expectation.message_id, {})[number] = expectation
         for place in _places(expectation):
@@ -44,6 +48,25 @@ class Desk:
 
     def decide(self, instance: Identifiers, origin: Origin) -> tuple[int, ...]:
         """Return the requests that an instance belongs to, by number; none: unsolicited."""
+        if self._naming_instances:
+            return self._decide(instance, origin)
+        # instances of one series that come on one association belong to the same
+        key = (
+            instance.study_instance_uid,
+            instance.series_instance_uid,
+            instance.patient_id,
+            instance.accession_number,
+            origin.originator_aet,
+            origin.originator_message_id,
+        )
+        found = self._decided.get(key)
+        if found is None:
+            if len(self._decided) >= _MOST_DECIDED:
+                self._decided.clear()
+            found = self._decided[key] = self._decide(instance, origin)
+        return found
+
+    def _decide(self, instance: Identifiers, origin: Origin) -> tuple[int, ...]:
         if origin.originator_message_id == _NO_MESSAGE:  # it would name what is settled
             origin = replace(origin, originator_message_id=None)
         return attribute(instance, origin, self._aet, self._candidates(instance, origin))
@@ -57,12 +80,18 @@ class Desk:
         return [found[number] for number in sorted(found)]
 
     def _forget(self, request: int) -> None:
+        self._decided.clear()
         old = self._by_request.pop(request, None)
         if old is None:
             return
+        self._naming_instances -= _names_instances(old)
         _remove(self._by_message, old.message_id, request)
         for place in _places(old):
             _remove(self._by_value, place, request)
+
+
+def _names_instances(expectation: Expectation) -> bool:
+    return any(keyword == "SOPInstanceUID" for keyword, _ in expectation.keys)
 
 
 def _places(expectation: Expectation) -> list[tuple[str, str]]:

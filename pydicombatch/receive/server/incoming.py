@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pydicombatch.core.file_meta import file_meta
+from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Identifiers, Origin
 from pydicombatch.receive.server import header
 from pydicombatch.receive.server.directory import SpoolDirectory
@@ -15,6 +16,7 @@ NOT_MATCHING = 0xA900  # command and data set name different instances
 NOT_UNDERSTOOD = 0xC000
 NOT_AUTHORISED = 0x0124  # PS3.7 C.5.21: nobody asked for it
 
+log = EventLog(__name__)
 _MOST_VECTORS = 64  # pieces written by one call; more and smaller ones are joined first
 _DELIMITER = b"\xfe\xff\xdd\xe0\0\0\0\0"  # ends encapsulated pixel data, PS3.5 A.4
 
@@ -45,6 +47,8 @@ class Incoming:
         Where it comes from.
     directory
         Where it goes.
+    read
+        Reads the first bytes, see `header.Reader`.
     consider
         Called as soon as the identifiers are known; may set `refusal` or `requests`.
     """
@@ -54,6 +58,7 @@ class Incoming:
         begun: StoreBegun,
         origin: Origin,
         directory: SpoolDirectory,
+        read: Callable[[bytes, str], header.Header | None],
         consider: Callable[["Incoming"], None],
     ) -> None:
         self.command = begun.command
@@ -68,6 +73,7 @@ class Incoming:
         self.part = ""
         self.descriptor = -1
         self._directory = directory
+        self._read = read
         self._consider = consider
         self._header: header.Header | None = None
         self._next_look = 4 * header.LONGEST // 64
@@ -127,6 +133,14 @@ class Incoming:
         size = len(_DELIMITER)
         return os.pread(self.descriptor, size, self.file_size - size) == _DELIMITER
 
+    def inspected(self, identifiers: Identifiers, removed: int) -> None:
+        """Note what a careful look has told; so many bytes of group 0002 are gone."""
+        if removed:
+            self.size -= removed
+            log.warning("store.cleaned", reason="Group 0002 in a data set was removed")
+        if self.identifiers is None:
+            self.identify(identifiers)
+
     def identify(self, identifiers: Identifiers) -> None:
         """Compare with the command (PS3.4 B.2.2.1) and have it considered."""
         self.identifiers = identifiers
@@ -144,7 +158,7 @@ class Incoming:
         _write(self.descriptor, [memoryview(meta), *pieces], size + len(meta))
 
     def _look(self, head: bytes) -> None:
-        found = header.read(head, self.transfer_syntax_uid)
+        found = self._read(head, self.transfer_syntax_uid)
         if found is not None:
             self._header = found
             self.identify(found.identifiers)

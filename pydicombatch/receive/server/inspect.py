@@ -5,24 +5,32 @@ Without pydicom wherever that is possible: importing it costs more memory than a
 
 import mmap
 import zlib
+from typing import NamedTuple
 
 from pydicombatch.core.element_walk import Buffer, Encoding, UnreadableError, encoding_at, walk
 from pydicombatch.core.model import Identifiers
-from pydicombatch.receive.server import header
+from pydicombatch.receive.server import header, misplaced
 
 _STEP = 1 << 20
 _INFLATED_AT_MOST = 4 << 30  # bytes; a bomb is not followed further
 
 
+class Inspected(NamedTuple):
+    """What a careful look at a whole data set has told."""
+
+    identifiers: Identifiers
+    removed: int  # bytes of group 0002 that stood in front of the data set
+
+
 def inspect(
     descriptor: int, start: int, transfer_syntax_uid: str, known: Identifiers | None
-) -> Identifiers:
-    """Return the identifiers of a file whose data set is whole.
+) -> Inspected:
+    """Return the identifiers of a file whose data set is whole; it has no group 0002 afterwards.
 
     Parameters
     ----------
     descriptor
-        The file, readable.
+        The file, readable and writable.
     start
         Where its data set begins, bytes.
     transfer_syntax_uid
@@ -34,7 +42,20 @@ def inspect(
     ------
     UnreadableError
         If it ends before its own lengths do, or is no data set.
+    OSError
+        If the file cannot be read or written.
     """
+    removed = 0
+    if known is None and transfer_syntax_uid != header.DEFLATED:
+        removed = misplaced.remove(
+            descriptor, start, big_endian=transfer_syntax_uid == header.BIG_ENDIAN
+        )
+    return Inspected(_inspect(descriptor, start, transfer_syntax_uid, known), removed)
+
+
+def _inspect(
+    descriptor: int, start: int, transfer_syntax_uid: str, known: Identifiers | None
+) -> Identifiers:
     with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as data:
         if transfer_syntax_uid != header.DEFLATED:
             found = _walked(data, start, transfer_syntax_uid)

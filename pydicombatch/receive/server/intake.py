@@ -4,15 +4,15 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from pathlib import PurePath
 from typing import Protocol
 
 from pydicombatch.core.element_walk import UnreadableError
 from pydicombatch.core.log import EventLog
-from pydicombatch.core.model import Arrival, Identifiers, Origin
+from pydicombatch.core.model import Identifiers, Origin
 from pydicombatch.receive.server.commit import Committer, Job
 from pydicombatch.receive.server.desk import Desk
 from pydicombatch.receive.server.directory import SpoolDirectory
+from pydicombatch.receive.server.header import Reader
 from pydicombatch.receive.server.incoming import (
     EMPTY,
     NO_ROOM,
@@ -21,7 +21,7 @@ from pydicombatch.receive.server.incoming import (
     Incoming,
     Refusal,
 )
-from pydicombatch.receive.server.inspect import inspect
+from pydicombatch.receive.server.inspect import Inspected, inspect
 from pydicombatch.receive.server.lane import Lane, Post
 from pydicombatch.receive.server.settings import Settings
 from pydicombatch.receive.upperlayer.events import StoreBegun
@@ -35,8 +35,10 @@ log = EventLog(__name__)
 class Outlet(Protocol):
     """The engine's side, as the receiver sees it."""
 
-    def announce(self, arrival: Arrival) -> None:
-        """Tell of an instance that is durable in the spool; never blocks."""
+    def announce(
+        self, file: str, found: Identifiers, syntax: str, size: int, requests: tuple[int, ...]
+    ) -> None:
+        """Tell of an instance that is durable in the spool, as in `Arrival`; never blocks."""
 
     def backlog(self) -> int:
         """Return how many announcements were not taken yet."""
@@ -73,6 +75,7 @@ class Intake:
         self._settings = settings
         self._directory = directory
         self._desk = desk
+        self._read = Reader().read
         self._outlet = outlet
         self._committer = Committer(directory, settings.durability, post)
         self._lane = Lane(post, 1)
@@ -86,7 +89,7 @@ class Intake:
 
     def begin(self, begun: StoreBegun, origin: Origin) -> Incoming:
         """Make place for a data set; it may be refused from the start."""
-        incoming = Incoming(begun, origin, self._directory, self._consider)
+        incoming = Incoming(begun, origin, self._directory, self._read, self._consider)
         self._look_at_room()
         if self._closing or not self._enough_room:
             incoming.refuse(NO_ROOM)
@@ -116,15 +119,14 @@ class Intake:
             self._unanswered -= 1
             answer(status, comment)
 
-        settle = partial(self._settle, incoming, answered)
         if incoming.refusal is not None or incoming.is_whole():
-            settle()
+            self._settle(incoming, answered)
             return
+        settle = partial(self._settle, incoming, answered)
         self._active.discard(incoming)  # its file is read by a thread now
 
-        def inspected(identifiers: Identifiers) -> None:
-            if incoming.identifiers is None:
-                incoming.identify(identifiers)
+        def inspected(found: Inspected) -> None:
+            incoming.inspected(*found)
             settle()
 
         def failed(error: Exception) -> None:
@@ -218,9 +220,8 @@ class Intake:
     def _announce(self, incoming: Incoming, name: str, requests: tuple[int, ...]) -> None:
         identifiers = incoming.identifiers
         if identifiers is not None:
-            syntax = incoming.transfer_syntax_uid
-            size = incoming.file_size
-            self._outlet.announce(Arrival(PurePath(name), identifiers, syntax, size, requests))
+            syntax, size = incoming.transfer_syntax_uid, incoming.file_size
+            self._outlet.announce(name, identifiers, syntax, size, requests)
 
     def _refuse(self, incoming: Incoming, refusal: Refusal, answer: Answer) -> None:
         self._active.discard(incoming)

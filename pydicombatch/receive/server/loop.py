@@ -18,6 +18,7 @@ from pydicombatch.receive.upperlayer.negotiation import LOCAL_LIMIT_EXCEEDED, Po
 from pydicombatch.receive.upperlayer.pdu import encode_reject
 
 BUFFER = 262144  # bytes; a larger one leaves the cache
+_READS = 4  # of one connection in one turn
 _TICK = 0.25  # seconds between two looks at deadlines
 _LONGEST_NAP = 0.05  # seconds, when the byte rate is used up
 _MOST_LINGERING = 64
@@ -45,6 +46,7 @@ class Loop:
     ) -> None:
         self.buffer = memoryview(bytearray(BUFFER))
         self.held = 0
+        self.reads = 1 if settings.megabytes_per_second else _READS  # the rate is kept by turns
         self._listener = listener
         self._settings = settings
         self._limits = settings.limits

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from pathlib import PurePath
 from queue import SimpleQueue
 
 from pydicombatch.core.attribution import Expectation
@@ -107,9 +108,11 @@ class _ThreadOutlet:
         self._queue: SimpleQueue[Arrival | None] = SimpleQueue()
         self._lane = Lane(post, 1)
 
-    def announce(self, arrival: Arrival) -> None:
+    def announce(
+        self, file: str, found: Identifiers, syntax: str, size: int, requests: tuple[int, ...]
+    ) -> None:
         """Tell of an instance that is durable in the spool; never blocks."""
-        self._queue.put(arrival)
+        self._queue.put(Arrival(PurePath(file), found, syntax, size, requests))
 
     def backlog(self) -> int:
         """Return how many announcements were not taken yet."""

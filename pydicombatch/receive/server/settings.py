@@ -59,7 +59,9 @@ class Settings:
     durability: Durability = Durability.BATCH
     floor: int = GIGABYTE  # bytes that must stay free on the spool's file system
     megabytes_per_second: float = 0.0  # over all associations; 0: no limit
-    max_pdu: int = 131072  # bytes
+    # bytes; the longest that DCMTK and Orthanc send. CPU of ours for 0.5 MB, measured with DCMTK's
+    # storescu: 0.8 ms, at 64 KiB 0.85, at 32 KiB 1.0, at 16 KiB 1.3
+    max_pdu: int = 131072
     tls: TlsFiles | None = None
     limits: Limits = field(default_factory=Limits)
 

@@ -1,6 +1,7 @@
 """DIMSE command sets (PS3.7 6.3.1, annex E): Implicit VR Little Endian, bounded, no sequences."""
 
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from pydicombatch.receive.upperlayer.pdu import ProtocolError
@@ -41,6 +42,42 @@ class Command(NamedTuple):
     sop_instance_uid: str
     originator_aet: str | None
     originator_message_id: int | None
+
+
+class Decoder:
+    """Reads commands; one that differs from the one before in its ids alone is read at once."""
+
+    def __init__(self) -> None:
+        self._last: Command | None = None
+        self._layout = struct.Struct("")
+        self._fixed: tuple[bytes, ...] = ()
+
+    def decode(self, body: bytes) -> Command:
+        """Read a command set; as `decode` does, with its errors."""
+        last = self._last
+        if last is not None and len(body) == self._layout.size:
+            before, message_id, between, uid, behind = self._layout.unpack(body)
+            if (before, between, behind) == self._fixed:
+                kind, _, has_data_set, sop_class, _, aet, number = last
+                return Command(kind, message_id, has_data_set, sop_class, _text(uid), aet, number)
+        command = decode(body)
+        self._last = command if command.field == C_STORE_RQ and self._learn(body) else None
+        return command
+
+    def _learn(self, body: bytes) -> bool:
+        """Remember all but Message ID and Affected SOP Instance UID, when those stand in order."""
+        spans = {element: (begin, end) for element, begin, end in _spans(body)}
+        if len(spans) != sum(1 for _ in _spans(body)):
+            return False  # an element stands twice, and the last one counts
+        begin, end = spans.get(_MESSAGE_ID, (0, 0))
+        first, last = spans.get(_AFFECTED_SOP_INSTANCE, (0, 0))
+        if end - begin != _US.size or first <= end:
+            return False
+        rest = len(body) - last
+        self._layout = struct.Struct(f"<{begin}sH{first - end}s{last - first}s{rest}s")
+        before, _, between, _, behind = self._layout.unpack(body)
+        self._fixed = (before, between, behind)
+        return True
 
 
 def decode(body: bytes) -> Command:
@@ -97,8 +134,20 @@ def encode_response(command: Command, status: int, comment: str = "") -> bytes:
     return _ELEMENT.pack(0, 0, 4) + len(body).to_bytes(4, "little") + body
 
 
+def message_id_offset(command: Command) -> int:
+    """Return where Message ID Being Responded To stands in the response to a command, bytes."""
+    uid = len(command.sop_class_uid)
+    sop_class = _ELEMENT.size + uid + (uid & 1) if uid else 0
+    length, field = _ELEMENT.size + 4, _ELEMENT.size + _US.size
+    return length + sop_class + field + _ELEMENT.size
+
+
 def _elements(body: bytes) -> dict[int, bytes]:
-    elements: dict[int, bytes] = {}
+    return {element: body[begin:end] for element, begin, end in _spans(body)}
+
+
+def _spans(body: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield number, first byte and end of every element."""
     position = 0
     while position < len(body):
         if position + _ELEMENT.size > len(body):
@@ -107,9 +156,8 @@ def _elements(body: bytes) -> dict[int, bytes]:
         position += _ELEMENT.size
         if group or position + length > len(body):
             raise ProtocolError("A command element is not of group 0000 or longer than its set")
-        elements[element] = body[position : position + length]
+        yield element, position, position + length
         position += length
-    return elements
 
 
 def _number(elements: dict[int, bytes], element: int) -> int | None:

@@ -18,6 +18,7 @@ _START = struct.Struct(">BxIIBB")  # the header of a P-DATA-TF and of its first 
 _DATA = int(PduType.DATA)
 _PDV_HEADER_SIZE = pdu.PDV_HEADER.size
 _SHORTEST_PDV = 2  # context id and message control header
+_LENGTH_FIELD = 4  # bytes, of a presentation data value
 
 _UNEXPECTED: Final = "The peer sent a protocol data unit out of order"
 
@@ -77,6 +78,8 @@ class Association:
 
     def take_output(self) -> bytes:
         """Return what must be sent to the peer, and forget it."""
+        if not self._output:
+            return b""
         output = b"".join(self._output)
         self._output.clear()
         return output
@@ -130,13 +133,7 @@ class Association:
 
     def _header(self, data: memoryview, position: int, happened: list[events.Event]) -> int:
         if not self._held and data[position] == _DATA and len(data) - position >= _START.size:
-            # What nearly all headers are: of a P-DATA-TF, its first value behind it
-            _, length, value_length, context, control = _START.unpack_from(data, position)
-            self._begin_pdu(_DATA, length)
-            self._begin_pdv(value_length, context, control)
-            if not self._pdv_left:
-                self._end_pdv(happened)
-            return position + _START.size
+            return self._data(data, position, happened)
         if not self._held and len(data) - position >= pdu.HEADER.size:
             self._begin_pdu(*pdu.HEADER.unpack_from(data, position))
             return position + pdu.HEADER.size
@@ -146,6 +143,22 @@ class Association:
             self._held.clear()
             self._begin_pdu(kind, length)
         return position
+
+    def _data(self, data: memoryview, position: int, happened: list[events.Event]) -> int:
+        """Take what nearly all units are: a P-DATA-TF, the header of its first value with it."""
+        _, length, value_length, context, control = _START.unpack_from(data, position)
+        self._begin_pdu(_DATA, length)
+        start = position + _START.size
+        end = position + pdu.HEADER.size + int(length)
+        if value_length + _LENGTH_FIELD != length or end > len(data):
+            self._begin_pdv(value_length, context, control)
+            if not self._pdv_left:
+                self._end_pdv(happened)
+            return start
+        self._pdu_left = 0
+        self._next = self._header
+        self._messages.whole(context, control, data[start:end], happened)
+        return end
 
     def _begin_pdu(self, kind: int, length: int) -> None:
         """Judge a unit by its header alone, before memory is spent on it."""

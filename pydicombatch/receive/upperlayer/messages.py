@@ -32,6 +32,8 @@ class Messages:
         self._message: dimse.Command | None = None  # its data set is being received
         self._context = 0
         self._control = 0
+        self._decode = dimse.Decoder().decode
+        self._encode = Encoder(peer_max_pdu).encode
 
     @property
     def held(self) -> int:
@@ -60,6 +62,27 @@ class Messages:
         if context != self._context and not self.idle:
             raise ProtocolError("One message uses two contexts")
         self._context, self._control = context, control
+
+    def whole(
+        self, context: int, control: int, part: memoryview, happened: list[events.Event]
+    ) -> None:
+        """Take a presentation data value that is all there: `begin`, `take` and `end` in one.
+
+        Raises
+        ------
+        ProtocolError
+            As they do.
+        """
+        self.begin(context, control)
+        message = self._message
+        if control & COMMAND or message is None or message.field != dimse.C_STORE_RQ:
+            self.take(part, happened)
+            self.end(happened)
+            return
+        happened.append(events.Fragment(part))
+        if control & LAST:
+            self.awaits_answer = True
+            happened.append(events.StoreEnded())
 
     def take(self, part: memoryview, happened: list[events.Event]) -> None:
         """Take a piece of the value that was begun."""
@@ -98,7 +121,7 @@ class Messages:
         self.awaits_answer = False
 
     def _end_command(self, happened: list[events.Event]) -> None:
-        command = dimse.decode(bytes(self._command))
+        command = self._decode(bytes(self._command))
         self._command.clear()
         abstract, transfer = self._contexts[self._context]
         check(not command.field & dimse.RESPONSE, "A response came where nothing was asked")
@@ -116,5 +139,37 @@ class Messages:
             self._respond(command, dimse.UNRECOGNIZED_OPERATION)
 
     def _respond(self, command: dimse.Command, status: int, comment: str = "") -> None:
-        response = dimse.encode_response(command, status, comment)
-        self.output.append(pdu.encode_command(self._context, response, self._peer_max_pdu))
+        self.output.append(self._encode(self._context, command, status, comment))
+
+
+class Encoder:
+    """Makes responses; two that differ in their ids alone share their other bytes.
+
+    Parameters
+    ----------
+    max_pdu
+        Longest P-DATA-TF that the peer takes, bytes; 0 is no limit.
+    """
+
+    def __init__(self, max_pdu: int) -> None:
+        self._max_pdu = max_pdu
+        self._last: tuple[object, ...] = ()
+        self._pieces = (b"", b"")
+
+    def encode(self, context: int, command: dimse.Command, status: int, comment: str = "") -> bytes:
+        """Return the PDUs of the response to a command."""
+        field, _, _, sop_class, instance, _, _ = command
+        shape = (context, field, sop_class, len(instance), status, comment)
+        if shape != self._last:
+            response = dimse.encode_response(command, status, comment)
+            pdus = pdu.encode_command(context, response, self._max_pdu)
+            at = dimse.message_id_offset(command) + pdu.HEADER.size + pdu.PDV_HEADER.size
+            end = len(pdus) - len(instance) - (len(instance) & 1)
+            if len(pdus) == len(response) + at - dimse.message_id_offset(command):  # one PDU
+                self._last = shape
+                self._pieces = (pdus[:at], pdus[at + 2 : end])
+            return pdus
+        before, behind = self._pieces
+        padding = b"\0" if len(instance) & 1 else b""
+        message_id = command.message_id.to_bytes(2, "little")
+        return b"".join((before, message_id, behind, instance.encode("latin-1"), padding))

@@ -1,4 +1,4 @@
-"""A library that stands between the program and the C library; see `shim.c`."""
+"""A library that stands between the program and the C library; see `shim.c` and `fat.c`."""
 
 import os
 import shutil
@@ -14,6 +14,7 @@ from tempfile import gettempdir
 import pytest
 
 SOURCE = Path(__file__).with_name("shim.c")
+FAT = Path(__file__).with_name("fat.c")
 COUNTERS = struct.Struct("<QQQ")  # struct shared
 HEAD = struct.Struct("<IIQQQqIIII")  # struct record
 
@@ -111,10 +112,10 @@ class Shim:
         return self.folder / "shim.record"
 
 
-def library() -> Path:
-    """Compile the shim once per version of its source; fail the test when that is impossible."""
-    source = SOURCE.read_bytes()
-    name = f"pydicombatch-shim-{os.getuid()}-{sha256(source).hexdigest()[:16]}.so"
+def library(file: Path = SOURCE) -> Path:
+    """Compile a shim once per version of its source; fail the test when that is impossible."""
+    source = file.read_bytes()
+    name = f"pydicombatch-{file.stem}-{os.getuid()}-{sha256(source).hexdigest()[:16]}.so"
     built = Path(gettempdir()) / name
     if built.exists():
         return built
@@ -124,7 +125,7 @@ def library() -> Path:
     fresh = built.with_suffix(f".{os.getpid()}")
     arguments = ["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror"]
     done = subprocess.run(
-        [compiler, *arguments, "-o", str(fresh), str(SOURCE), "-ldl", "-lpthread"],
+        [compiler, *arguments, "-o", str(fresh), str(file), "-ldl", "-lpthread"],
         capture_output=True,
         text=True,
     )

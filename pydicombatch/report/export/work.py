@@ -1,0 +1,112 @@
+"""All parts of an export, made by processes of our own: one for each core."""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+
+from pydicombatch.core.errors import FatalError
+from pydicombatch.report.export import parts
+from pydicombatch.report.export.headers import Reader, Wanted
+
+AHEAD = 4  # parts a process that wait for it
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A finished piece."""
+
+    file: Path
+    instances: int
+    resumed: bool  # it was there already
+
+
+def carry_out(
+    root: Path, folder: Path, paths: Sequence[str], wanted: Iterable[Wanted], processes: int
+) -> Iterator[Part]:
+    """Make every part that is not there yet; yield all in the order of the instances.
+
+    Parameters
+    ----------
+    root
+        The output directory.
+    folder
+        Where parts lie; made if needed, readable by its owner alone.
+    paths
+        Canonical paths of elements.
+    wanted
+        The instances.
+    processes
+        How many read at the same time; started by `spawn`, and ended with the last part.
+
+    Raises
+    ------
+    FatalError
+        If a part cannot be written, or a process was killed.
+    """
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        with ProcessPoolExecutor(
+            processes, get_context("spawn"), _prepare, (str(root), tuple(paths))
+        ) as pool:
+            waiting: deque[tuple[Future[None] | None, Part]] = deque()
+            for several in _several(wanted, parts.TOGETHER):
+                file = folder / parts.name(paths, several)
+                there = file.is_file()
+                work = None if there else pool.submit(_make, str(file), several)
+                waiting.append((work, Part(file, len(several), there)))
+                if len(waiting) >= AHEAD * processes:
+                    yield _finished(*waiting.popleft())
+            while waiting:
+                yield _finished(*waiting.popleft())
+    except OSError as exc:
+        raise FatalError(
+            f"A part of the export cannot be written ({type(exc).__name__})",
+            "Make space on the disk of the state directory, and start again: it goes on",
+        ) from exc
+    except BrokenProcessPool as exc:
+        raise FatalError(
+            "A process of the export has ended unexpectedly",
+            "Look whether the machine is out of memory, and start again: it goes on",
+        ) from exc
+
+
+def _several(wanted: Iterable[Wanted], most: int) -> Iterator[tuple[Wanted, ...]]:
+    rest = iter(wanted)
+    while several := tuple(islice(rest, most)):
+        yield several
+
+
+def _finished(work: Future[None] | None, part: Part) -> Part:
+    if work is not None:
+        work.result()
+    return part
+
+
+class _Worker:
+    """What a process keeps between two parts."""
+
+    reader: Reader
+
+
+def _prepare(root: str, paths: tuple[str, ...]) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _Worker.reader = Reader(Path(root), paths)
+
+
+def _end_with_parent() -> None:
+    """Leave when the parent is gone, killed perhaps: nobody else would tell this process."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _make(file: str, wanted: Sequence[Wanted]) -> None:
+    parts.write(Path(file), map(_Worker.reader.read, wanted))

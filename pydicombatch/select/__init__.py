@@ -1,0 +1,1 @@
+"""Which entities of the archive a row means: conditions, drill-down, limits. Pure."""

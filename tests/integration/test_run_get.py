@@ -1,0 +1,245 @@
+"""`pydicombatch run` with C-GET, against Orthanc and dcmqrscp."""
+
+import os
+import signal
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pydicombatch.core.model import Outcome
+from tests.conftest import DcmqrscpFactory, OrthancFactory
+from tests.support.dcmqrscp import DcmqrscpServer
+from tests.support.extraction import Job
+from tests.support.instances import ENCODINGS, Spec, dataset, file, files, specs, to_bytes
+from tests.support.orthanc import OrthancServer
+from tests.support.ports import free_port
+from tests.support.profile import write_profile
+
+Server = OrthancServer | DcmqrscpServer
+_ROOT = "1.2.840.10008.5.1.4.1.1"
+CLASSES = {  # 20 of them, with the modality they come from
+    f"{_ROOT}.2": "CT", f"{_ROOT}.4": "MR", f"{_ROOT}.1": "CR", f"{_ROOT}.1.1": "DX",
+    f"{_ROOT}.1.1.1": "DX", f"{_ROOT}.1.2": "MG", f"{_ROOT}.1.2.1": "MG", f"{_ROOT}.6.1": "US",
+    f"{_ROOT}.3.1": "US", f"{_ROOT}.12.1": "XA", f"{_ROOT}.12.2": "RF", f"{_ROOT}.20": "NM",
+    f"{_ROOT}.128": "PT", f"{_ROOT}.7": "OT", f"{_ROOT}.7.2": "OT", f"{_ROOT}.77.1.4": "XC",
+    f"{_ROOT}.77.1.1": "ES", f"{_ROOT}.481.1": "RTIMAGE", f"{_ROOT}.13.1.3": "MG",
+    f"{_ROOT}.77.1.5.1": "OP",
+}  # fmt: skip
+WAYS = ("explicit", "jpeg-baseline", "rle", "jpeg-lossless", "jpeg-2000")
+STUDIES = [[Spec(study=n).study_uid] for n in (1, 2, 3)]
+
+
+def mixed() -> Iterator[tuple[Spec, str]]:
+    """One study with every class, each in another transfer syntax."""
+    for number, (sop_class, modality) in enumerate(CLASSES.items()):
+        way = WAYS[number % len(WAYS)]
+        bits = 8 if way == "jpeg-baseline" else 16
+        yield Spec(series=number + 1, sop_class=sop_class, modality=modality, bits=bits), way
+
+
+@pytest.fixture(scope="module")
+def loaded() -> list[bytes]:
+    several = [file(spec, way) for spec, way in mixed()]
+    for study in (2, 3):
+        several += [
+            file(replace(spec, study=study))
+            for spec in specs(series=2, instances=10, rows=64, columns=64)
+        ]
+    return several
+
+
+@pytest.fixture(scope="module")
+def orthanc(start_orthanc: OrthancFactory, loaded: list[bytes]) -> OrthancServer:
+    server = start_orthanc()
+    server.load(loaded)
+    return server
+
+
+@pytest.fixture(scope="module")
+def dcmqrscp(
+    start_dcmqrscp: DcmqrscpFactory, loaded: list[bytes], tmp_path_factory: pytest.TempPathFactory
+) -> DcmqrscpServer:
+    profile = tmp_path_factory.mktemp("profile") / "profile.cfg"
+    server = start_dcmqrscp(options=write_profile(profile, CLASSES))
+    server.load(loaded)
+    assert len(server.instances()) == len(loaded)
+    return server
+
+
+@pytest.fixture(params=["orthanc", "dcmqrscp"])
+def server(request: pytest.FixtureRequest) -> Server:
+    found: Server = request.getfixturevalue(request.param)
+    return found
+
+
+def get(folder: Path, archive: Any, rows: list[list[str]], **more: Any) -> Job:
+    return Job(
+        folder, archive, free_port(), "c-get", ["QueryRetrieveLevel=STUDY"],
+        [["StudyInstanceUID"], *rows], **more,
+    )  # fmt: skip
+
+
+def test_twenty_classes_in_five_transfer_syntaxes_come_as_they_are(
+    server: Server, tmp_path: Path
+) -> None:
+    job = get(tmp_path, server, STUDIES[:1])
+    ended = job.run()
+    assert ended.code == 0, ended.text
+    found = job.stored()
+    expected = {spec.sop_uid: str(ENCODINGS[way]) for spec, way in mixed()}
+    assert {uid: one.syntax for uid, one in found.items()} == expected
+    (row,) = job.results()
+    assert (row["Status"], row["Outcome"], row["Expected"]) == ("0x0", Outcome.COMPLETE, "20")
+    assert (row["Stored"], row["Failed"], row["Quarantined"]) == ("20", "0", "0")
+    assert list((job.state / "spool").iterdir()) == []
+
+
+def test_pixels_are_those_that_the_archive_holds(orthanc: OrthancServer, tmp_path: Path) -> None:
+    job = get(tmp_path, orthanc, STUDIES[:1], output={"directory": str(tmp_path / "out"),
+                                                      "decompress": False})  # fmt: skip
+    assert job.run().code == 0
+    for uid, one in job.stored().items():
+        assert one.data == _data(orthanc.file(uid)), uid
+
+
+def _data(raw: bytes) -> bytes:
+    return raw[144 + int.from_bytes(raw[140:144], "little") :]
+
+
+def test_threads_levels_and_decompression_work_as_for_a_move(
+    server: Server, tmp_path: Path
+) -> None:
+    rows = [[Spec(study=s).study_uid, Spec(study=s, series=n).series_uid]
+            for s in (2, 3) for n in (1, 2)]  # fmt: skip
+    job = Job(
+        tmp_path, server, free_port(), "c-get", ["QueryRetrieveLevel=SERIES"],
+        [["StudyInstanceUID", "SeriesInstanceUID"], *rows],
+        request={"threads": 3}, output={"directory": str(tmp_path / "out"), "decompress": True},
+    )  # fmt: skip
+    ended = job.run()
+    assert ended.code == 0, ended.text
+    assert len(job.stored()) == 40
+    assert {one["Outcome"] for one in job.results()} == {"complete"}
+    again = job.run("--restart")
+    assert again.code == 0
+    assert len(job.stored()) == 40
+
+
+def test_a_study_that_the_archive_does_not_hold_is_empty_or_refused(
+    server: Server, tmp_path: Path
+) -> None:
+    job = get(tmp_path, server, [["1.2.3.4.5"], *STUDIES[1:2]], retry={"attempts": 1})
+    job.run()
+    outcomes = [row["Outcome"] for row in job.results()]
+    assert outcomes[1] == "complete"
+    assert outcomes[0] in {"empty", "failed", "refused"}
+    assert len(job.stored()) == 20
+
+
+def test_no_port_is_opened(orthanc: OrthancServer, tmp_path: Path) -> None:
+    job = get(tmp_path, orthanc, STUDIES[1:2])
+    with socket.create_server(("127.0.0.1", job.sections["local"]["port"])):
+        assert job.run().code == 0
+        assert job.command("check").code == 0
+    assert len(job.stored()) == 20
+
+
+def test_a_run_that_is_killed_in_the_middle_goes_on_without_loss_or_double(
+    server: Server, tmp_path: Path
+) -> None:
+    limits = {"threads": 2, "limits": {"megabytes_per_second": 0.3}}
+    job = get(tmp_path, server, STUDIES[1:], request=limits)
+    for number in range(3):
+        with job.start(name=f"kill-{number}") as running:
+            assert running.says("To stop extraction", 60)
+            time.sleep(0.2 + 0.25 * number)
+            running.kill()
+    job.change("request", limits={})
+    ended = job.run()
+    assert ended.code == 0, ended.text
+    expected = {replace(spec, study=study).sop_uid
+                for study in (2, 3) for spec in specs(series=2, instances=10)}  # fmt: skip
+    assert set(job.stored()) == expected
+    assert Counter(row["Outcome"] for row in job.results()) == {"complete": 2}
+    assert list((job.state / "spool").iterdir()) == []
+    assert job.command("verify").code == 0
+
+
+def test_an_interrupt_ends_what_runs_within_its_time(server: Server, tmp_path: Path) -> None:
+    job = get(
+        tmp_path, server, STUDIES[1:],
+        request={"limits": {"megabytes_per_second": 0.03}},
+        pacs={"timeouts": {"grace": 1, "quiet": 1, "response": 60}},
+    )  # fmt: skip
+    with job.start() as running:
+        assert running.says("To stop extraction", 60)
+        time.sleep(1)
+        running.signal(signal.SIGINT)
+        begun = time.monotonic()
+        ended = running.wait(60)
+    assert ended.code == 130
+    assert time.monotonic() - begun < 30
+    job.change("request", limits={})
+    assert job.run().code == 0
+    assert len(job.stored()) == 40
+
+
+def test_an_archive_that_does_not_allow_it_is_named(
+    start_orthanc: OrthancFactory, tmp_path: Path
+) -> None:
+    server = start_orthanc(settings={"DicomAlwaysAllowGet": False})
+    server.load(files(specs()))
+    job = get(tmp_path, server, STUDIES[:1], retry={"attempts": 1})
+    ended = job.run()
+    assert ended.code in {1, 3}
+    assert job.stored() == {}
+    assert "Traceback" not in ended.text
+
+
+def test_memory_does_not_grow_with_the_size_of_an_object(
+    start_orthanc: OrthancFactory, tmp_path: Path, *, full: bool
+) -> None:
+    server = start_orthanc()
+    peaks = []
+    for number, megabytes in enumerate((1, 500 if full else 100), 1):
+        ds = dataset(Spec(study=number))
+        ds.Rows, ds.Columns = 1000, 500 * megabytes
+        ds.PixelData = bytes(megabytes * 1_000_000)
+        server.load([to_bytes(ds)])
+        del ds
+        job = get(tmp_path / str(number), server, [[Spec(study=number).study_uid]])
+        peak = 0
+        with job.start() as running:
+            while running.is_running:
+                peak = max(peak, resident(running.pid))
+                time.sleep(0.02)
+            assert running.wait().code == 0
+        peaks.append(peak)
+        (one,) = job.stored().values()
+        assert one.path.stat().st_size > megabytes * 1_000_000
+    assert peaks[1] - peaks[0] < 24_000, peaks
+
+
+def resident(pid: int) -> int:
+    """Return the largest resident size of a process so far, in kB."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (OSError, ProcessLookupError):
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)
+
+
+def test_what_lies_in_the_spool_is_for_its_owner_alone(
+    orthanc: OrthancServer, tmp_path: Path
+) -> None:
+    os.umask(0o022)
+    job = get(tmp_path, orthanc, STUDIES[1:2])
+    assert job.run().code == 0
+    assert (job.state / "spool").stat().st_mode & 0o077 == 0
+    assert all(one.path.stat().st_mode & 0o077 == 0 for one in job.stored().values())
