@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from pydicombatch.core.secrets import forget
 from tests.support.dcmqrscp import DcmqrscpServer
 from tests.support.orthanc import OrthancServer
 
@@ -23,6 +24,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--full", action="store_true", help="run soak tests in full size (default: quick)"
     )
+
+
+@pytest.fixture(autouse=True)
+def nothing_to_conceal() -> Iterator[None]:
+    """Let no test hide what another one took from its environment."""
+    yield
+    forget()
 
 
 @pytest.fixture(scope="session")

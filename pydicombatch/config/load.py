@@ -160,13 +160,9 @@ def _plain_secrets(config: Config, tree: Tree) -> list[Finding]:
     email = config.notify.email
     if email is None or email.password is None or key in tree.filled:
         return []
-    finding = Finding(
-        "notify.email.password is written in the file",
-        "Write ${SMTP_PASSWORD} in its place, and set that variable of the environment",
-        tree.source.file,
-        tree.source.line(key),  # without the line itself, which holds it
-    )
-    return [finding]
+    problem = "notify.email.password is written in the file"
+    remedy = "Write ${SMTP_PASSWORD} in its place, and set that variable of the environment"
+    return [tree.source.finding(key, problem, remedy, at_key=True)]
 
 
 def _missing_files(loaded: Loaded) -> list[Finding]:

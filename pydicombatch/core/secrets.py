@@ -27,3 +27,9 @@ def conceal(text: str) -> str:
     for value, name in known:
         text = text.replace(value, f"${{{name}}}")
     return text
+
+
+def forget() -> None:
+    """Show all values again: for a process that goes on with another configuration."""
+    with _lock:
+        _names.clear()

@@ -4,6 +4,7 @@ DCMTK's dcmqrscp knows no TLS, so Orthanc is the archive.
 """
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,7 +57,7 @@ def orthanc(start_orthanc: OrthancFactory, authority: Authority) -> OrthancServe
 
 
 def job(
-    folder: Path, server: OrthancServer, kind: str, ca: str, ours: Certificate, **more: object
+    folder: Path, server: OrthancServer, kind: str, ca: str, ours: Certificate, **more: Any
 ) -> Job:
     mine = {"cert": ours.cert, "key": ours.key}
     return Job(

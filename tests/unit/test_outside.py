@@ -24,6 +24,7 @@ READ = {
     "pacs.tls.ca", "pacs.tls.cert", "pacs.tls.key", "local.tls.ca", "local.tls.cert",
     "local.tls.key", "request.elements_batch_file", "anonymization.script",
     "anonymization.lookup_table", "anonymization.pixel_script", "anonymization.key_file",
+    "notify.email.ca", "notify.webhook.ca",
 }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ def state(root: Path) -> Path:
         "decompressed/2.part",
         "ledger-20260101T000000000000.sqlite",
         "ledger-20260101T000000000000.sqlite-wal",
+        "plan.sqlite",
         "ledger.sqlite",
         "run.log",
         "pseudonym.key",
@@ -35,13 +36,14 @@ def test_purging_removes_what_is_identified_and_says_how_much(tmp_path: Path) ->
         "quarantined instances": Removed(1, 10),
         "unfinished files": Removed(2, 20),
         "files of old ledgers": Removed(2, 20),
+        "files of a plan": Removed(1, 10),
     }
     assert left(tmp_path) == {"ledger.sqlite", "run.log", "pseudonym.key", "lock"}
 
 
 def test_purging_everything_leaves_the_lock_alone(tmp_path: Path) -> None:
     said = dict(purging.purge(state(tmp_path), everything=True))
-    assert sum(one.files for one in said.values()) == 9
+    assert sum(one.files for one in said.values()) == 10
     assert left(tmp_path) == {"lock"}
     assert all(one == Removed() for _, one in purging.purge(tmp_path, everything=True))
 
