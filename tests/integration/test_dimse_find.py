@@ -84,7 +84,7 @@ def test_an_echo_is_answered(server: Server) -> None:
 )  # fmt: skip
 def test_every_level_is_queried(server: Server, model: str, keys: list[str], expected: int) -> None:
     one = archive(server, model)
-    found = ask(one, request(*keys))
+    found = ask(one, request(*keys, model=model))
     one.close()
     assert len(found) == expected
     assert [list(row) for row in found] == [
@@ -142,7 +142,7 @@ def test_psonly_is_spoken_with_dcmqrscp(dcmqrscp: DcmqrscpServer) -> None:
 def test_psonly_is_refused_by_orthanc_with_a_remedy(orthanc: OrthancServer) -> None:
     one = archive(orthanc, "psonly")
     with pytest.raises(FatalError) as caught:
-        one.find(request("QueryRetrieveLevel=PATIENT", "PatientID"), print)
+        one.find(request("QueryRetrieveLevel=PATIENT", "PatientID", model="psonly"), print)
     assert caught.value.problem == "The archive ORTHANC does not offer the psonly model for C-FIND"
     assert "patient or study" in caught.value.remedy
     assert one.echo().status == 0x0000
