@@ -94,8 +94,11 @@ class Graph:
 
 
 def graph_of(expression: str, flags: int) -> Iterator[Graph]:
-    """Yield the graph of an expression, and one of each that it looks ahead or behind for."""
-    waiting = [_PARSER.parse(expression, flags & ~re.DEBUG)]
+    """Yield the graph of an expression, and one of each that it looks ahead or behind for.
+
+    Of an alternation, each alternative has one: they are tried one after the other.
+    """
+    waiting = _alternatives(_PARSER.parse(expression, flags & ~re.DEBUG))
     cased = bool(flags & re.IGNORECASE) or _INLINE_CASE.search(expression) is not None
     while waiting:
         builder = _Builder(cased=cased)
@@ -103,6 +106,12 @@ def graph_of(expression: str, flags: int) -> Iterator[Graph]:
         builder.count()
         waiting.extend(builder.looked_for)
         yield builder.graph
+
+
+def _alternatives(tree: Any) -> list[Any]:  # noqa: ANN401 - the tree is untyped
+    if len(tree) == 1 and str(tree[0][0]) == "BRANCH":
+        return list(tree[0][1][1])
+    return [tree]
 
 
 class _Builder:

@@ -121,6 +121,11 @@ class Retrieval:
         """Hold a success against what the archive says elsewhere; fetch at once what it forgot."""
         related, listed = self._census(answer.tally, holding)
         missing = _lacking(listed or {}, holding.all)
+        if missing:  # unless it is still on its way
+            self._around.accounts.open(self._id)
+            self._close(None)
+            holding = self._around.ledger.holding(self._id)
+            missing = _lacking(listed or {}, holding.all)
         census = Census(related, None if listed is None else frozenset(listed))
         if missing and holding.all and not self._around.habits.moves_no_instances:
             again = self._sent(drill.repairs(self._request, missing))

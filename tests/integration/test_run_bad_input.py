@@ -1,5 +1,6 @@
 """Bad input: one sentence and its remedy on standard error, the right exit code, nothing sent."""
 
+import re
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,13 +38,16 @@ def dcmqrscp(start_dcmqrscp: DcmqrscpFactory) -> DcmqrscpServer:
 
 @pytest.fixture
 def fake() -> Iterator[FakeArchive]:
-    with FakeArchive(Script()) as archive:
+    with FakeArchive(Script(((Final(completed=0, failed=0),),))) as archive:
         yield archive
 
 
+NO_SENTENCE = re.compile(r"Warning: |[ \d]* \| ")  # a warning, or a line of the file
+
+
 def sentences(ended: Ended) -> list[str]:
-    """Return the lines of standard error that are no warnings; each has a problem and a remedy."""
-    lines = [line for line in ended.err.splitlines() if not line.startswith("Warning: ")]
+    """Return the sentences of standard error that are no warnings: a problem and a remedy each."""
+    lines = [line for line in ended.err.splitlines() if not NO_SENTENCE.match(line)]
     for line in lines:
         problem, _, remedy = line.removesuffix(".").partition(". ")
         assert line.endswith(".")
