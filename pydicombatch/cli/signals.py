@@ -41,5 +41,5 @@ def handled(
     try:
         yield caught
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, handler in before.items():  # one that comes late must not end the last steps
+            signal.signal(number, signal.SIG_IGN if caught.number else handler)
