@@ -11,6 +11,7 @@ import click
 from tqdm import tqdm
 
 from pydicombatch.app.anonymizing import Anonymization, Done, Fate, processors, sources
+from pydicombatch.cli.say import say
 from pydicombatch.cli.signals import handled
 from pydicombatch.core.log import printable
 from pydicombatch.process.anonymize.profile_table import Option
@@ -103,7 +104,7 @@ def command(
         raise click.UsageError("--option belongs to --profile basic.")
     recipe = _recipe(key_file, options if profile else None, settings)
     for warning in recipe.warnings():
-        click.echo(f"Warning: {warning}", err=True)
+        say(f"Warning: {warning}", err=True)
     if profile and key_file is None:
         click.echo("Without --key-file, pseudonyms and UIDs differ in every call.", err=True)
     found = sources(inputs, output)

@@ -7,6 +7,7 @@ from typing import TextIO
 import click
 
 from pydicombatch.app.question import IGNORED, Connection, Question, ask, question
+from pydicombatch.cli.say import say
 from pydicombatch.core.found import Found
 from pydicombatch.report import answers
 
@@ -53,7 +54,7 @@ def command(
     connection = Connection(hostname, port, aet, calling_aet, charset, config)
     one = question(keys, connection, query=query, model=model, level=level or "", limit=limit)
     for warning in one.warnings:
-        click.echo(f"Warning: {warning}", err=True)
+        say(f"Warning: {warning}", err=True)
     if form == "dicom" and output is None:
         raise click.UsageError("--format dicom needs --output FOLDER.")
     count = _send(one, form, output)

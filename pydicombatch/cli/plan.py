@@ -9,6 +9,7 @@ import click
 from pydicombatch.app import Extraction
 from pydicombatch.app.planning import Forecast
 from pydicombatch.cli.display import Display
+from pydicombatch.cli.say import say
 from pydicombatch.cli.signals import handled
 from pydicombatch.core.model import RequestType
 from pydicombatch.runner.summary import Ending
@@ -39,7 +40,7 @@ def command(
     """Ask what the rows of CONFIG mean, and say what retrieving it would take."""
     extraction = Extraction.from_file(config)
     for warning in extraction.validate():
-        click.echo(f"Warning: {warning}", err=True)
+        say(f"Warning: {warning}", err=True)
     display = Display(RequestType.FIND, bars=sys.stderr.isatty() and not no_progress)
     with handled(extraction.stop, extraction.halt, display.say) as caught:
         try:
@@ -51,7 +52,7 @@ def command(
     for line in lines(forecast, output):
         click.echo(line)
     if summary.error is not None:
-        click.echo(str(summary.error), err=True)
+        say(summary.error, err=True)
     interrupted = summary.ending is Ending.STOPPED and summary.error is None
     code = summary.exit_code(fail_on_empty=fail_on_empty)
     ctx.exit(caught.exit_code if interrupted else code)

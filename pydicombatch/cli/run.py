@@ -88,7 +88,7 @@ def command(
 
 def _notify(extraction: Extraction, notice: Notice) -> None:
     for failed in tell(extraction.config, notice):
-        click.echo(f"Warning: {failed}", err=True)
+        say(f"Warning: {failed}", err=True)
 
 
 def _conclude(extraction: Extraction, summary: Summary) -> None:

@@ -6,16 +6,15 @@ from itertools import groupby
 
 from pydicom import DataElement, Dataset, Sequence
 
-from pydicombatch.demo.matching import STEERING, is_universal, matches, texts
+from pydicombatch.core.matching import STEERING
+from pydicombatch.demo.matching import is_universal, matches, texts
+from pydicombatch.select.levels import UNIQUE_KEYS
 
-UNIQUE = {  # level -> its unique key (PS3.4 C.6.1.1, C.6.2.1)
-    "PATIENT": "PatientID",
-    "STUDY": "StudyInstanceUID",
-    "SERIES": "SeriesInstanceUID",
-    "IMAGE": "SOPInstanceUID",
-}
-_NAMING = (*UNIQUE.values(), "AccessionNumber")  # one of them must have a value in a retrieve
-LEVELS = {"patient": tuple(UNIQUE), "study": tuple(UNIQUE)[1:]}  # information model -> levels
+_NAMING = (*UNIQUE_KEYS.values(), "AccessionNumber")  # one of them must have a value in a retrieve
+LEVELS = {
+    "patient": tuple(UNIQUE_KEYS),
+    "study": tuple(UNIQUE_KEYS)[1:],
+}  # information model -> levels
 
 _OWN = {  # level -> what an entity of this level has beyond those above it
     "PATIENT": (
@@ -75,8 +74,8 @@ class Catalogue:
     """All instances of the archive, grouped by level."""
 
     def __init__(self, instances: Iterable[Dataset]) -> None:
-        self._entities: dict[str, list[Entity]] = {level: [] for level in UNIQUE}
-        for level, entity in _entities(tuple(UNIQUE), instances, Dataset()):
+        self._entities: dict[str, list[Entity]] = {level: [] for level in UNIQUE_KEYS}
+        for level, entity in _entities(tuple(UNIQUE_KEYS), instances, Dataset()):
             self._entities[level].append(entity)
 
     def find(self, model: str, keys: Dataset) -> list[Entity]:
@@ -168,7 +167,7 @@ def _entities(
 ) -> Iterator[tuple[str, Entity]]:
     """Walk down from patients to instances; `counted` are the counters of the entities above."""
     level, below = levels[0], levels[1:]
-    for group in _groups(instances, UNIQUE[level]):
+    for group in _groups(instances, UNIQUE_KEYS[level]):
         counters = Dataset()
         counters.update(counted)
         counters.update(_counters(level, group))

@@ -6,22 +6,11 @@ from decimal import Decimal, InvalidOperation
 from pydicom import DataElement, Dataset
 from pydicom.multival import MultiValue
 
+from pydicombatch.core.matching import NUMERIC, STEERING
 from pydicombatch.core.moments import RANGED, interval, moment
 from pydicombatch.core.wildcards import wildcard_matches
 
-# Elements that steer the query and are no keys (PS3.4 C.4.1.1.3.1)
-STEERING = frozenset(
-    {
-        "QueryRetrieveLevel",
-        "QueryRetrieveView",
-        "SpecificCharacterSet",
-        "TimezoneOffsetFromUTC",
-        "RetrieveAETitle",
-        "InstanceAvailability",
-    }
-)
 WILDCARD = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
-NUMERIC = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
 
 
 def matches(keys: Dataset, entity: Dataset) -> bool:

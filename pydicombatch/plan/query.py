@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from pydicombatch.core.elements import DEFAULT_CHARSET, check_key
 from pydicombatch.core.errors import ConfigError
 from pydicombatch.core.model import Key, Request, RequestType
-from pydicombatch.plan.rules import LEVELS, Issue, issues
+from pydicombatch.plan.rules import Issue, issues
+from pydicombatch.select.levels import LEVELS
 
 LEVEL = "QueryRetrieveLevel"
 WORKLIST = "worklist"  # Modality Worklist has no levels (PS3.4 K.6.1.2)

@@ -10,20 +10,9 @@ from dataclasses import dataclass
 from pydicombatch.core.elements import DEFAULT_CHARSET, ElementError, check_key, vr
 from pydicombatch.core.model import Request, RequestType
 from pydicombatch.plan.dates import is_date
+from pydicombatch.select.levels import LEVELS, NO_KEYS, UNIQUE_KEYS
 
-UNIQUE_KEYS = {  # level -> its unique key, outermost first (PS3.4 C.6.1.1)
-    "PATIENT": "PatientID",
-    "STUDY": "StudyInstanceUID",
-    "SERIES": "SeriesInstanceUID",
-    "IMAGE": "SOPInstanceUID",
-}
-LEVELS = {  # PS3.4 C.6.1, C.6.2, C.6.3
-    "patient": ("PATIENT", "STUDY", "SERIES", "IMAGE"),
-    "study": ("STUDY", "SERIES", "IMAGE"),
-    "psonly": ("PATIENT", "STUDY"),
-}
 MODELS = {"patient": "Patient Root", "study": "Study Root", "psonly": "Patient/Study Only"}
-NO_KEYS = frozenset({"QueryRetrieveLevel", "SpecificCharacterSet"})
 
 
 @dataclass(frozen=True, slots=True)

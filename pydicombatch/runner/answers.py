@@ -15,14 +15,9 @@ from pydicombatch.core.errors import Finding
 from pydicombatch.core.matching import STEERING, Fit, fit, is_uid, is_universal
 from pydicombatch.core.model import Key, Match
 from pydicombatch.core.values import has_escapes
+from pydicombatch.select.levels import UNIQUE_KEYS
 
 LEVEL = "QueryRetrieveLevel"
-UNIQUE_KEYS = {  # level -> its unique key (PS3.4 C.6.1.1, C.6.2.1)
-    "PATIENT": "PatientID",
-    "STUDY": "StudyInstanceUID",
-    "SERIES": "SeriesInstanceUID",
-    "IMAGE": "SOPInstanceUID",
-}
 
 
 class Kind(Enum):

@@ -7,20 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from pydicombatch.core.model import Key, Request, RequestType
+from pydicombatch.select.levels import INSTANCES, UNIQUE_KEYS
 
 LEVEL = "QueryRetrieveLevel"
 IMAGE = "IMAGE"
-UNIQUE = {
-    "PATIENT": "PatientID",
-    "STUDY": "StudyInstanceUID",
-    "SERIES": "SeriesInstanceUID",
-    IMAGE: "SOPInstanceUID",
-}
-COUNTS = {
-    "PATIENT": "NumberOfPatientRelatedInstances",
-    "STUDY": "NumberOfStudyRelatedInstances",
-    "SERIES": "NumberOfSeriesRelatedInstances",
-}
 BELOW = {"PATIENT": "STUDY", "STUDY": "SERIES", "SERIES": IMAGE}
 TOGETHER = 100  # SOP Instance UIDs in one request: some 6 kB, archives have limits of their own
 # A listing of exactly so many may have been cut off by the archive's own limit.
@@ -43,7 +33,7 @@ Row = Mapping[str, str]  # one match: keyword -> text
 def level_of(request: Request) -> str:
     """Return the query/retrieve level of a request, "" when it has none that we know."""
     level = request.value(LEVEL).upper()
-    return level if level in UNIQUE else ""
+    return level if level in UNIQUE_KEYS else ""
 
 
 def values(text: str) -> tuple[str, ...]:
@@ -54,9 +44,9 @@ def values(text: str) -> tuple[str, ...]:
 def counting(request: Request) -> Request | None:
     """Ask for the number of instances of what a request names; None where there is no count."""
     level = level_of(request)
-    if level not in COUNTS:
+    if level not in INSTANCES:
         return None
-    wanted = (UNIQUE[level], COUNTS[level])
+    wanted = (UNIQUE_KEYS[level], INSTANCES[level])
     return _query(request, _named(request), wanted)
 
 
@@ -65,30 +55,30 @@ def counted(request: Request, rows: Iterable[Row]) -> int | None:
     level = level_of(request)
     counts: dict[str, int] = {}
     for number, row in enumerate(rows):
-        text = row.get(COUNTS[level], "").strip()
+        text = row.get(INSTANCES[level], "").strip()
         if not (text.isascii() and text.isdigit()):
             return None
-        counts[row.get(UNIQUE[level], "").strip(" \0") or str(number)] = int(text)
+        counts[row.get(UNIQUE_KEYS[level], "").strip(" \0") or str(number)] = int(text)
     return sum(counts.values())
 
 
 def relational(request: Request) -> Request:
     """Ask at once for all instances of what a request names, whatever its level."""
     keys = tuple(key for key in _named(request) if key.path != LEVEL)
-    return _query(request, (Key(LEVEL, IMAGE), *keys), tuple(UNIQUE.values()))
+    return _query(request, (Key(LEVEL, IMAGE), *keys), tuple(UNIQUE_KEYS.values()))
 
 
 def entities(request: Request) -> Request:
     """Ask for the unique keys of what a request names, at its own level."""
-    levels = list(UNIQUE)
+    levels = list(UNIQUE_KEYS)
     shown = levels[: levels.index(level_of(request)) + 1]
-    return _query(request, _named(request), tuple(UNIQUE[level] for level in shown))
+    return _query(request, _named(request), tuple(UNIQUE_KEYS[level] for level in shown))
 
 
 def children(request: Request, level: str, place: Place) -> Request:
     """Ask for what lies below one entity, hierarchically (PS3.4 C.4.1.2.2.1)."""
     keys = (Key(LEVEL, level), *_unique(request.model, place))
-    return _query(request, keys, (UNIQUE[level],))
+    return _query(request, keys, (UNIQUE_KEYS[level],))
 
 
 def place_of(row: Row, inside: Place = Place()) -> Place:
@@ -102,7 +92,7 @@ def place_of(row: Row, inside: Place = Place()) -> Place:
 
 def asked_for(request: Request) -> Place:
     """Return the place that a request names, where it names a single one."""
-    singles = [values(request.value(keyword)) for keyword in list(UNIQUE.values())[:3]]
+    singles = [values(request.value(keyword)) for keyword in list(UNIQUE_KEYS.values())[:3]]
     return Place(*(found[0] if _is_single(found) else "" for found in singles))
 
 
@@ -120,7 +110,7 @@ def listing(request: Request, rows: Iterable[Row], inside: Place) -> dict[str, P
     return {
         uid: place_of(row, inside)
         for row in rows
-        if belongs(request, row) and (uid := row.get(UNIQUE[IMAGE], "").strip(" \0"))
+        if belongs(request, row) and (uid := row.get(UNIQUE_KEYS[IMAGE], "").strip(" \0"))
     }
 
 
@@ -147,7 +137,7 @@ def repairs(request: Request, missing: Listing) -> list[Request]:
 
 
 def _repair(request: Request, place: Place, uids: list[str]) -> Request:
-    named = (Key(UNIQUE[IMAGE], "\\".join(uids)),)
+    named = (Key(UNIQUE_KEYS[IMAGE], "\\".join(uids)),)
     keys = (Key(LEVEL, IMAGE), *_unique(request.model, place), *named)
     return replace(request, keys=keys)
 

@@ -9,6 +9,7 @@ from pydicombatch.core.model import Answer, Match, Request, Verdict
 from pydicombatch.core.ports import Archive
 from pydicombatch.runner import drill
 from pydicombatch.runner.drill import Listing, Place
+from pydicombatch.select.levels import UNIQUE_KEYS
 
 log = EventLog(__name__)
 IN_VAIN = 3  # queries for counts that brought none, until a run asks for no more of them
@@ -112,7 +113,7 @@ class Inventory:
         if rows is None:
             return None
         inside = drill.asked_for(self._request)
-        return self._below(level, _places(query, rows, inside, drill.UNIQUE[level]))
+        return self._below(level, _places(query, rows, inside, UNIQUE_KEYS[level]))
 
     def _below(self, level: str, places: list[Place]) -> dict[str, Place] | None:
         """Go down from these entities to their instances; None as soon as one is not told."""
@@ -126,7 +127,7 @@ class Inventory:
             if child == drill.IMAGE:
                 found |= drill.listing(query, rows, place)
                 continue
-            deeper = self._below(child, _places(query, rows, place, drill.UNIQUE[child]))
+            deeper = self._below(child, _places(query, rows, place, UNIQUE_KEYS[child]))
             if deeper is None:
                 return None
             found |= deeper

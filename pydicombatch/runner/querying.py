@@ -11,11 +11,12 @@ from pydicombatch.core.model import Answer, Key, Match, Outcome, Request, Verdic
 from pydicombatch.core.ports import Archive
 from pydicombatch.core.records import Result
 from pydicombatch.runner import judge
-from pydicombatch.runner.answers import LEVEL, UNIQUE_KEYS, Reviewer
+from pydicombatch.runner.answers import LEVEL, Reviewer
 from pydicombatch.runner.inventory import Turn
 from pydicombatch.runner.judge import Judgement
 from pydicombatch.runner.match_limits import MatchLimits, is_limit
 from pydicombatch.runner.splitting import Span, halves, spans
+from pydicombatch.select.levels import UNIQUE_KEYS
 
 log = EventLog(__name__)
 NARROW = "Narrow the query, for instance by a range of StudyDate, which is then cut by itself"

@@ -1,6 +1,6 @@
 """Which level an element belongs to, and which key names an entity (PS3.4 C.6.1, C.6.2)."""
 
-UNIQUE_KEYS = {
+UNIQUE_KEYS = {  # level -> its unique key, outermost first
     "PATIENT": "PatientID",
     "STUDY": "StudyInstanceUID",
     "SERIES": "SeriesInstanceUID",

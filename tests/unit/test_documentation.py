@@ -19,8 +19,8 @@ from pydicombatch.config.outline import settings
 from pydicombatch.config.reference import describe
 from pydicombatch.core.errors import ConfigError, FatalError, HeldError
 from pydicombatch.core.model import Outcome
-from pydicombatch.plan.rules import LEVELS
 from pydicombatch.runner.summary import SOME_FAILED, WINDOW_ENDED
+from pydicombatch.select.levels import LEVELS
 from tests.support.markdown import (
     ANONYMIZATION,
     CONFIGURATION,

@@ -6,6 +6,7 @@ from pydicombatch.backends.dimse.identifier import refuse_everything
 from pydicombatch.core.errors import RequestError
 from pydicombatch.core.model import Key, Request, RequestType
 from pydicombatch.plan import rules
+from pydicombatch.select.levels import UNIQUE_KEYS
 
 BLANKS = [
     "", "*", "?", "**", "?*?", " ", " * ", "\t", "\u00a0", "1.2\\", "\\1.2", "1.2\\*",
@@ -17,7 +18,7 @@ BLANKS = [
 @pytest.mark.parametrize("level", ["STUDY", "SERIES", "IMAGE"])
 def test_a_unique_key_that_may_mean_everything_never_leaves(level: str, value: str) -> None:
     """F10: neither the plan nor the last look before the wire lets it pass."""
-    own = rules.UNIQUE_KEYS[level]
+    own = UNIQUE_KEYS[level]
     keys = (Key("QueryRetrieveLevel", level), Key(own, value), Key("PatientID", "P1"))
     asked = Request("i", 1, RequestType.MOVE, "patient", keys)
     assert any(issue.is_error for issue in rules.issues(asked, None))

@@ -14,8 +14,9 @@ from pydicombatch.backends.dimse.command import Tag, encode
 from pydicombatch.backends.dimse.fragments import Assembler, Divert, Message, split
 from pydicombatch.backends.dimse.negotiation import Agreement, Context
 from pydicombatch.backends.dimse.peer import Peer
-from pydicombatch.backends.dimse.wire import PduType, ProtocolError, Wire, pdu
+from pydicombatch.backends.dimse.wire import ProtocolError, Wire, pdu
 from pydicombatch.core.errors import TransientError
+from pydicombatch.core.pdus import PduType
 
 LATER = "The request is tried again; if it goes on, look at the archive's log"
 COURTESY = 0.2  # seconds to read what has already arrived

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from pydicombatch.backends.dimse.command import Command, decode
-from pydicombatch.backends.dimse.wire import PduType, ProtocolError, pdu
+from pydicombatch.backends.dimse.wire import ProtocolError, pdu
+from pydicombatch.core.pdus import PduType
 from pydicombatch.core.ports import Deposit
 
 COMMAND, LAST = 1, 2  # message control header, PS3.8 E.2

@@ -20,9 +20,10 @@ from pynetdicom.transport import AddressInformation
 from pydicombatch.backends.dimse.contexts import Proposal
 from pydicombatch.backends.dimse.models import EXPLICIT, IMPLICIT, abstract_syntax
 from pydicombatch.backends.dimse.peer import Peer
-from pydicombatch.backends.dimse.wire import PduType, ProtocolError, pdu
+from pydicombatch.backends.dimse.wire import ProtocolError, pdu
 from pydicombatch.core.errors import Busy, ConfigError, FatalError, PydicombatchError
 from pydicombatch.core.model import RequestType
+from pydicombatch.core.pdus import PduType
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"  # PS3.7 A.2.1
 FIXED = 68  # bytes of an A-ASSOCIATE-AC before its items

@@ -7,8 +7,9 @@ from pydicombatch.backends.dimse import negotiation, tls
 from pydicombatch.backends.dimse.association import Association
 from pydicombatch.backends.dimse.contexts import Proposal
 from pydicombatch.backends.dimse.peer import Peer
-from pydicombatch.backends.dimse.wire import PduType, ProtocolError, Wire
+from pydicombatch.backends.dimse.wire import ProtocolError, Wire
 from pydicombatch.core.errors import Unreachable
+from pydicombatch.core.pdus import PduType
 
 NETWORK = "Check that the archive runs and that the network and its firewalls let us through"
 

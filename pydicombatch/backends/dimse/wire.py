@@ -7,9 +7,9 @@ import struct
 import threading
 import time
 from contextlib import suppress
-from enum import IntEnum
 
 from pydicombatch.core.keepalive import end_when_dead
+from pydicombatch.core.pdus import PduType
 
 LARGEST_PDU = 1 << 20  # bytes; a P-DATA-TF of ours is 128 KiB, an A-ASSOCIATE-AC a few hundred
 READ = 1 << 16  # bytes
@@ -18,18 +18,6 @@ SENDING = 30.0  # seconds for a message to leave
 FAREWELL = 0.5  # seconds an abort waits for a message that is being sent
 QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux
 DEAD = 120.0  # seconds until a connection whose other end has vanished is given up
-
-
-class PduType(IntEnum):
-    """PS3.8 9.3.1."""
-
-    ASSOCIATE_RQ = 1
-    ASSOCIATE_AC = 2
-    ASSOCIATE_RJ = 3
-    DATA = 4
-    RELEASE_RQ = 5
-    RELEASE_RP = 6
-    ABORT = 7
 
 
 class ProtocolError(Exception):

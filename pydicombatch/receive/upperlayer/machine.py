@@ -9,9 +9,10 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
+from pydicombatch.core.pdus import PduType
 from pydicombatch.receive.upperlayer import events, negotiation, pdu
 from pydicombatch.receive.upperlayer.messages import Messages
-from pydicombatch.receive.upperlayer.pdu import AbortReason, PduType, ProtocolError, check
+from pydicombatch.receive.upperlayer.pdu import AbortReason, ProtocolError, check
 
 _LONGEST_SHORT_PDU = 4  # A-RELEASE-RQ, A-RELEASE-RP, A-ABORT, A-ASSOCIATE-RJ
 _START = struct.Struct(">BxIIBB")  # the header of a P-DATA-TF and of its first value

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
+from pydicombatch.core.pdus import PduType
+
 HEADER = struct.Struct(">BxI")  # type, reserved, length of what follows
 PDV_HEADER = struct.Struct(">IBB")  # length, presentation context id, message control header
 _ITEM = struct.Struct(">BxH")
@@ -18,18 +20,6 @@ _IDENTITY, _IDENTITY_ANSWER = 0x58, 0x59
 _SHORTEST_CONTEXT, _SHORTEST_IDENTITY, _MAX_LENGTH_SIZE = 4, 6, 4
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
-
-
-class PduType(IntEnum):
-    """The first byte of every protocol data unit."""
-
-    ASSOCIATE_RQ = 1
-    ASSOCIATE_AC = 2
-    ASSOCIATE_RJ = 3
-    DATA = 4
-    RELEASE_RQ = 5
-    RELEASE_RP = 6
-    ABORT = 7
 
 
 class AbortReason(IntEnum):

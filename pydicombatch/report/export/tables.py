@@ -8,8 +8,9 @@ from typing import Protocol, TextIO
 
 import pandas as pd
 
-from pydicombatch.core.errors import ConfigError, FatalError
+from pydicombatch.core.errors import ConfigError
 from pydicombatch.report.export.headers import Row
+from pydicombatch.report.whole import appearing
 
 SUFFIXES = (".csv", ".parquet")
 
@@ -80,10 +81,7 @@ def opened(path: Path, columns: Sequence[str]) -> Iterator[Sink]:
     FatalError
         If it cannot be written.
     """
-    unfinished = path.with_name(f".{path.name}.part")
-    try:
-        unfinished.unlink(missing_ok=True)
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with appearing(path, "table") as (unfinished, descriptor):
         if path.suffix.lower() == ".parquet":
             os.close(descriptor)
             sink = _Parquet(unfinished, columns)
@@ -94,14 +92,6 @@ def opened(path: Path, columns: Sequence[str]) -> Iterator[Sink]:
                 descriptor, "w", encoding="utf-8", errors="backslashreplace", newline=""
             ) as file:
                 yield _Csv(file, columns)
-        unfinished.replace(path)
-    except OSError as exc:
-        raise FatalError(
-            f"The table cannot be written ({type(exc).__name__})",
-            "Check the name behind --output, its directory and the free space",
-        ) from exc
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _utf8(text: str) -> str:

@@ -11,8 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from pydicombatch.core.errors import FatalError
 from pydicombatch.report.page.build import Page
+from pydicombatch.report.whole import appearing
 
 
 def render(page: Page) -> str:
@@ -65,15 +65,8 @@ def write(path: Path, text: str) -> None:
     FatalError
         If it cannot be written.
     """
-    unfinished = path.with_name(f".{path.name}.part")
-    try:
-        unfinished.unlink(missing_ok=True)
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
-        unfinished.replace(path)
-    except OSError as exc:
-        raise FatalError(
-            f"The report cannot be written ({type(exc).__name__})",
-            "Check the name behind --output, its directory and the free space",
-        ) from exc
+    with (
+        appearing(path, "report") as (_, descriptor),
+        os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file,
+    ):
+        file.write(text)
