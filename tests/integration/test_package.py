@@ -16,6 +16,7 @@ from tests.support.extraction import ROOT
 
 pytestmark = pytest.mark.timeout(900)  # they download what the package needs
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+COMPILED = "pydicombatch/receive/server/_whole.abi3.so"
 DATA = {".sql", ".json", ".csv", ".html", ".css", ".js"}  # what modules read beside themselves
 
 
@@ -50,7 +51,7 @@ def sources() -> set[str]:
     return {
         file.relative_to(ROOT).as_posix()
         for file in files
-        if file.suffix != ".pyc" and "__pycache__" not in file.parts
+        if file.suffix not in {".pyc", ".so"} and "__pycache__" not in file.parts
     }
 
 
@@ -65,7 +66,8 @@ def test_the_wheel_holds_the_package_and_its_data_and_nothing_else(built: Path) 
     (wheel,) = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
-    assert names == sources()
+    assert names == sources() | {COMPILED}
+    assert "-cp311-abi3-linux_" in wheel.name
     assert {".sql", ".json", ".csv"} <= {Path(name).suffix for name in names} & DATA
 
 

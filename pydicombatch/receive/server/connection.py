@@ -6,22 +6,20 @@ import time
 from collections.abc import Callable
 
 from pydicombatch.core.log import EventLog
-from pydicombatch.core.model import Origin
 from pydicombatch.receive.server.admission import Progress
+from pydicombatch.receive.server.delivery import Delivery
+from pydicombatch.receive.server.express import Express, Taken
 from pydicombatch.receive.server.host import Host
-from pydicombatch.receive.server.incoming import Incoming
 from pydicombatch.receive.server.intake import Intake
 from pydicombatch.receive.server.settings import Limits
-from pydicombatch.receive.upperlayer import events
-from pydicombatch.receive.upperlayer.command import Command
+from pydicombatch.receive.server.times import Times
 from pydicombatch.receive.upperlayer.machine import Association, Phase
 from pydicombatch.receive.upperlayer.negotiation import Policy
 
 log = EventLog(__name__)
 
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)  # Linux
-_FIRST_READ, _SMALL_READ = 8192, 1024  # bytes: at first, and when few bytes are much work:
-_MUCH, _FEW = 16, 128  # more events in one read, and fewer bytes for each of them
+_LONGEST_KEPT = 0.2  # seconds
 
 
 class Connection:
@@ -52,27 +50,20 @@ class Connection:
         intake: Intake,
         host: Host,
     ) -> None:
-        now = time.monotonic()
         self.socket = sock
         self.address = address
         self.association = Association(policy)
         self.limits = limits
         self._intake = intake
         self._host = host
-        self._incoming: Incoming | None = None
-        self._complete: Incoming | None = None
+        self._delivery = Delivery(intake, address)
         self._feeding = False
         self._held = 0
-        self._fragments: list[memoryview] = []
-        self._calling_aet = ""
-        self._last_origin: Origin | None = None
         self._unsent = b""
+        self._express: Express | None = None
+        self._kept, self._kept_since = b"", 0.0  # what may become a message for it
         self._tail = b""  # what a peer sent that did not wait for our answer
-        self._read_size = _FIRST_READ
-        self._opened = self._heard = self._closing_since = now
-        self._unsent_since: float | None = None
-        self._unit_since: float | None = None
-        self._units = 0
+        self._times = Times(len(host.buffer))
         self._closed = False
         self._ready: Callable[[], None] = (
             self._shake if isinstance(sock, ssl.SSLSocket) else self._transfer
@@ -81,15 +72,22 @@ class Connection:
     @property
     def progress(self) -> Progress:
         """Where this connection is, for its deadline."""
-        one = self.association
-        times = (self._opened, self._closing_since, self._unit_since, self._heard)
-        owed = (not one.between_messages, one.awaits_answer)
-        return Progress(one.phase, *times, *owed, self._unsent_since)
+        return self._times.progress(self.association)
 
     def on_ready(self) -> None:
         """Do what the socket is ready for; never raises for what a peer does."""
+        self._run(self._ready)
+
+    def hurry(self, now: float) -> None:
+        """Wait no longer for the rest of a message that is kept; the deadlines look at it then."""
+        if self._kept and now - self._kept_since > _LONGEST_KEPT:
+            kept, self._kept_since = self._kept, 0.0
+            self._hold(b"")
+            self._run(lambda: self._feed(memoryview(kept)))
+
+    def _run(self, action: Callable[[], None]) -> None:
         try:
-            self._ready()
+            action()
         except (ssl.SSLWantReadError, BlockingIOError, InterruptedError):
             return
         except ssl.SSLWantWriteError:
@@ -106,7 +104,7 @@ class Connection:
             self.close()
             return
         self.association.abort()
-        self._closing_since = time.monotonic()
+        self._times.closing_since = time.monotonic()
         self._drop()
         self._guarded(self._flush)
 
@@ -115,7 +113,6 @@ class Connection:
         if self._closed:
             return
         self._closed = True
-        self._host.held -= self._held
         self._drop()
         self._host.leave(self)
         self.socket.close()
@@ -138,7 +135,7 @@ class Connection:
             if not size:
                 self.close()
                 return
-            self._feed(self._host.buffer[:size])
+            self._sort(self._host.buffer[:size])
             reads += 1
             if not self._goes_on(reads):
                 return
@@ -149,7 +146,7 @@ class Connection:
         if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
             return True
         # What the sender's kernel held back until we acknowledged comes at once
-        more = reads < self._host.reads and self._read_size > _SMALL_READ
+        more = reads < self._host.reads and not self._times.reads_little
         return more and self.association.phase is Phase.OPEN and self._owes()
 
     def _busy(self) -> bool:
@@ -157,9 +154,51 @@ class Connection:
         return self.association.awaits_answer or bool(self._unsent)
 
     def _read(self) -> int:
-        size = self.socket.recv_into(self._host.buffer, self._read_size)
+        buffer, kept = self._host.buffer, len(self._kept)
+        if not kept:
+            size = self.socket.recv_into(buffer, self._times.read_size)
+        else:
+            buffer[:kept] = self._kept
+            room = buffer[kept : kept + self._times.read_size]
+            size = self.socket.recv_into(room)
+            self._hold(b"")
         self._host.count(size)
-        return size
+        return size + kept if size else 0
+
+    def _sort(self, data: memoryview) -> None:
+        """Let whole messages go the short way, and all others through the state machine."""
+        if not self.association.between_messages:
+            self._feed(data)
+            return
+        if self._express is None:
+            origin = self._delivery.origin
+            self._express = self._intake.express(self.socket, self.association, origin)
+        if self._express is None:
+            self._feed(data)
+        else:
+            self._act(self._express.take(data), len(data))
+
+    def _act(self, taken: Taken, size: int) -> None:
+        """Go on with what was not taken."""
+        rest, unsent, waits = taken
+        if waits and self._host.held + len(rest) <= self.limits.held_bytes // 4:
+            self._times.note(self.association, 1, size)
+            self._kept_since = self._kept_since or self._times.heard
+            self._hold(bytes(rest))
+            self._acknowledge()
+            return
+        self._kept_since = 0.0
+        if unsent is None:
+            self.close()
+        elif rest or unsent:
+            self._unsent, self._times.unsent_since = unsent, time.monotonic() if unsent else None
+            self._feed(rest)
+        else:
+            self._times.note(self.association, 1, size)
+
+    def _hold(self, kept: bytes) -> None:
+        self._kept = kept
+        self._note_held()
 
     def _feed(self, data: memoryview) -> None:
         """Act on bytes of the peer; all of them, unless a data set waits for its answer."""
@@ -168,36 +207,37 @@ class Connection:
         while len(data) and not self._closed:
             happened, consumed = self.association.receive(data)
             work += len(happened)
-            for event in happened:
-                if type(event) is events.Fragment:
-                    self._fragments.append(event.data)
-                else:
-                    self._act(event)
-            self._write()
-            if self._complete is not None:
-                self._finish(self._complete)
+            if self._delivery.take(happened) > self.limits.largest_object:
+                self.abort()
+            if (complete := self._delivery.finished()) is not None:
+                self._intake.finish(complete, self._answer)
             data = data[consumed:]
             if self.association.awaits_answer:
                 self._tail = bytes(data)  # at most one buffer
                 self._host.watch(self, read=False, write=False)
                 break
         self._feeding = False
-        self._note_time(work, size)
+        self._times.note(self.association, work, size)
         self._after()
-        if _QUICKACK is not None and self._owes() and not self._closed:
+        if self._owes() and not self._closed:
+            self._acknowledge()
+
+    def _acknowledge(self) -> None:
+        if _QUICKACK is not None:
             # Nagle's algorithm holds back the rest until we acknowledge; an answer does, too
             self.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
     def _owes(self) -> bool:
         """Whether a part of a message, or of the request for an association, is still to come."""
-        return not (self.association.between_messages or self.association.awaits_answer)
+        one = self.association
+        return bool(self._kept) or not (one.between_messages or one.awaits_answer)
 
     def _after(self) -> None:
         """Go on as the phase demands that the association is in now."""
         phase = self.association.phase
-        if self._held or phase is Phase.AWAITING:
-            self._note_held()
-        if phase is Phase.CLOSED or self._host.held > self.limits.held_bytes:
+        self._note_held()
+        too_much = self._held and self._host.held > self.limits.held_bytes
+        if phase is Phase.CLOSED or too_much:
             self.close()
             return
         if phase is Phase.CLOSING:
@@ -206,25 +246,13 @@ class Connection:
             self._flush()
 
     def _note_held(self) -> None:
-        awaiting = self.association.phase is Phase.AWAITING
-        held = self.association.held if awaiting else 0
+        held = len(self._kept) + len(self._tail)
+        if self.association.phase is Phase.AWAITING:
+            held += self.association.held
+        if self._closed:
+            held = 0
         self._host.held += held - self._held
         self._held = held
-
-    def _note_time(self, work: int, size: int) -> None:
-        now = self._heard = time.monotonic()
-        association = self.association
-        if work > _MUCH and work * _FEW > size:
-            self._read_size = _SMALL_READ
-        elif self._read_size < len(self._host.buffer):
-            self._read_size = min(4 * self._read_size, len(self._host.buffer))
-        if association.phase is Phase.OPEN:
-            self._closing_since = now
-            if not association.inside_pdu:
-                self._unit_since = None
-            elif self._unit_since is None or association.units != self._units:
-                self._unit_since = now
-        self._units = association.units
 
     def _flush(self) -> None:
         output = self._unsent + self.association.take_output()
@@ -237,40 +265,11 @@ class Connection:
         was_waiting, self._unsent = bool(self._unsent), output[sent:]
         if self._unsent:
             if sent or not was_waiting:
-                self._unsent_since = time.monotonic()
+                self._times.unsent_since = time.monotonic()
             self._host.watch(self, read=False, write=True)
         elif was_waiting:
-            self._unsent_since = None
+            self._times.unsent_since = None
             self._host.watch(self, read=True, write=False)
-
-    # What the association tells
-
-    def _act(self, event: events.Event) -> None:
-        if isinstance(event, events.StoreEnded):
-            self._complete = self._incoming
-        elif isinstance(event, events.StoreBegun):
-            self._incoming = self._intake.begin(event, self._origin(event.command))
-        elif isinstance(event, events.Associated):
-            self._calling_aet = event.calling_aet
-
-    def _origin(self, one: Command) -> Origin:
-        last, titles = self._last_origin, (one.originator_aet, one.originator_message_id)
-        if last is None or (last.originator_aet, last.originator_message_id) != titles:
-            last = self._last_origin = Origin(self._calling_aet, self.address, *titles)
-        return last
-
-    def _write(self) -> None:
-        if not self._fragments:
-            return
-        if self._incoming is not None:
-            self._incoming.write(self._fragments)
-            if self._incoming.size > self.limits.largest_object:
-                self.abort()
-        self._fragments = []
-
-    def _finish(self, incoming: Incoming) -> None:
-        self._complete = self._incoming = None
-        self._intake.finish(incoming, self._answer)
 
     def _answer(self, status: int, comment: str) -> None:
         """Send the C-STORE response; the peer may have gone meanwhile."""
@@ -281,7 +280,7 @@ class Connection:
 
     def _go_on(self) -> None:
         self._flush()
-        self._heard = time.monotonic()
+        self._times.heard = time.monotonic()
         if not self._unsent:
             self._host.watch(self, read=True, write=False)
         if self._tail and not self._closed:
@@ -289,9 +288,9 @@ class Connection:
             self._feed(memoryview(tail))
 
     def _drop(self) -> None:
-        if self._incoming is not None:
-            self._intake.drop(self._incoming)
-        self._incoming, self._fragments = None, []
+        self._delivery.drop()
+        self._tail = b""
+        self._hold(b"")
 
     def _guarded(self, action: Callable[[], None]) -> None:
         try:

@@ -1,17 +1,21 @@
 """What becomes of a data set: considered, checked, kept, announced, answered. In that order."""
 
+import socket
 import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from ssl import SSLSocket
 from typing import Protocol
 
 from pydicombatch.core.element_walk import UnreadableError
 from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Identifiers, Origin
+from pydicombatch.receive.server import express
 from pydicombatch.receive.server.commit import Committer, Job
 from pydicombatch.receive.server.desk import Desk
 from pydicombatch.receive.server.directory import SpoolDirectory
+from pydicombatch.receive.server.express import Express
 from pydicombatch.receive.server.header import Reader
 from pydicombatch.receive.server.incoming import (
     EMPTY,
@@ -24,7 +28,9 @@ from pydicombatch.receive.server.incoming import (
 from pydicombatch.receive.server.inspect import Inspected, inspect
 from pydicombatch.receive.server.lane import Lane, Post
 from pydicombatch.receive.server.settings import Settings
+from pydicombatch.receive.upperlayer.command import Command
 from pydicombatch.receive.upperlayer.events import StoreBegun
+from pydicombatch.receive.upperlayer.machine import Association
 
 Answer = Callable[[int, str], None]
 _LOOK_AT_ROOM = 0.25  # seconds between two looks at the free space
@@ -73,7 +79,7 @@ class Intake:
     ) -> None:
         self.refused = 0
         self._settings = settings
-        self._directory = directory
+        self.directory = directory
         self._desk = desk
         self._read = Reader().read
         self._outlet = outlet
@@ -89,7 +95,7 @@ class Intake:
 
     def begin(self, begun: StoreBegun, origin: Origin) -> Incoming:
         """Make place for a data set; it may be refused from the start."""
-        incoming = Incoming(begun, origin, self._directory, self._read, self._consider)
+        incoming = Incoming(begun, origin, self.directory, self._read, self._consider)
         self._look_at_room()
         if self._closing or not self._enough_room:
             incoming.refuse(NO_ROOM)
@@ -146,11 +152,45 @@ class Intake:
             failed,
         )
 
+    def express(
+        self, sock: socket.socket, association: Association, origin: Callable[[Command], Origin]
+    ) -> Express | None:
+        """Return the short way of an association, if there is one: not for TLS."""
+        if express.compiled is None or not self._settings.compiled or isinstance(sock, SSLSocket):
+            return None
+        longest = self._settings.max_pdu
+        return Express(sock.fileno(), association, longest, self, origin, express.compiled)
+
+    @property
+    def syncs(self) -> bool:
+        """Whether durability is promised."""
+        return self._committer.syncs
+
+    def welcome(self, instance: Identifiers, origin: Origin, size: int) -> tuple[int, ...]:
+        """Return the requests of an instance that may be kept and answered at once.
+
+        None of them: something is in the way, and it must go through `begin` and `finish`.
+        """
+        self._look_at_room()
+        if self._closing or not self._enough_room or not self._committer.free:
+            return ()
+        limits = self._settings.limits
+        if size > limits.largest_object or self._outlet.backlog() >= limits.unconfirmed:
+            return ()
+        return self._desk.decide(instance, origin)
+
+    def kept(
+        self, name: str, found: Identifiers, syntax: str, size: int, requests: tuple[int, ...]
+    ) -> None:
+        """Announce an instance that is durable and acknowledged."""
+        self._outlet.announce(name, found, syntax, size, requests)
+        self._kept_one = True
+
     def tick(self) -> None:
         """Look at the free space, give answers that were held back, prepare for the next."""
         if self._kept_one:
             self._kept_one = False
-            self._directory.prepare()
+            self.directory.prepare()
         self._look_at_room()
         while self._withheld and self._outlet.backlog() < self._settings.limits.unconfirmed:
             self._withheld.popleft()(0x0000, "")
@@ -200,7 +240,7 @@ class Intake:
 
     def _commit(self, incoming: Incoming, requests: tuple[int, ...], answer: Answer) -> None:
         self._active.discard(incoming)
-        name = self._directory.final_name(requests)
+        name = self.directory.final_name(requests)
 
         def kept(error: OSError | None) -> None:
             if error is not None:
@@ -236,7 +276,7 @@ class Intake:
         if now < self._next_look:
             return
         self._next_look = now + _LOOK_AT_ROOM
-        enough = self._directory.free() >= self._settings.floor
+        enough = self.directory.free() >= self._settings.floor
         if enough != self._enough_room:
             self._enough_room = enough
             self._outlet.room(enough=enough)
