@@ -129,15 +129,15 @@ class Connection:
             self._flush()
             if self._unsent or self._closed:
                 return
-        reads = 0
+        reads = taken = 0
         while not self._closed and not self._busy():
             size = self._read()
             if not size:
                 self.close()
                 return
             self._sort(self._host.buffer[:size])
-            reads += 1
-            if not self._goes_on(reads):
+            reads, taken = reads + 1, taken + size
+            if taken >= len(self._host.buffer) or not self._goes_on(reads):
                 return
 
     def _goes_on(self, reads: int) -> bool:

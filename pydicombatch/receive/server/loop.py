@@ -17,7 +17,8 @@ from pydicombatch.receive.server.settings import Settings
 from pydicombatch.receive.upperlayer.negotiation import LOCAL_LIMIT_EXCEEDED, Policy
 from pydicombatch.receive.upperlayer.pdu import encode_reject
 
-BUFFER = 262144  # bytes; a larger one leaves the cache
+BUFFER = 1 << 20  # bytes; CPU for each of them, measured: a quarter less than with 256 KiB
+_LIMITED_BUFFER = 1 << 18  # when there is a byte rate: nobody is read while what came is paid off
 _READS = 4  # of one connection in one turn
 _TICK = 0.25  # seconds between two looks at deadlines
 _LONGEST_NAP = 0.05  # seconds, when the byte rate is used up
@@ -44,9 +45,10 @@ class Loop:
     def __init__(
         self, listener: socket.socket, settings: Settings, tls: ssl.SSLContext | None
     ) -> None:
-        self.buffer = memoryview(bytearray(BUFFER))
+        limited = bool(settings.megabytes_per_second)
+        self.buffer = memoryview(bytearray(_LIMITED_BUFFER if limited else BUFFER))
         self.held = 0
-        self.reads = 1 if settings.megabytes_per_second else _READS  # the rate is kept by turns
+        self.reads = 1 if limited else _READS  # the rate is kept by turns
         self._listener = listener
         self._settings = settings
         self._limits = settings.limits
