@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pydicombatch.core.log import EventLog
 from pydicombatch.receive.server.admission import Progress
 from pydicombatch.receive.server.delivery import Delivery
-from pydicombatch.receive.server.express import Express, Taken
+from pydicombatch.receive.server.express import Express, Peer, Taken
 from pydicombatch.receive.server.host import Host
 from pydicombatch.receive.server.intake import Intake
 from pydicombatch.receive.server.settings import Limits
@@ -171,8 +171,10 @@ class Connection:
             self._feed(data)
             return
         if self._express is None:
-            origin = self._delivery.origin
-            self._express = self._intake.express(self.socket, self.association, origin)
+            origin, descriptor = self._delivery.origin, self.socket.fileno()
+            self._express = self._intake.express(
+                Peer(descriptor, self.association, origin, self._served, self._received)
+            )
         if self._express is None:
             self._feed(data)
         else:
@@ -195,6 +197,21 @@ class Connection:
             self._feed(rest)
         else:
             self._times.note(self.association, 1, size)
+
+    def _served(self, unsent: bytes) -> None:
+        """Note that a message went the shortest way, and was answered."""
+        self._times.note(self.association, 1, 1)
+        if unsent:
+            self._unsent, self._times.unsent_since = unsent, time.monotonic()
+            self._run(self._flush)
+
+    def _received(self, size: int) -> None:
+        """Go on with what came and could not go the shortest way; it lies in the buffer."""
+        if not size:
+            self.close()
+            return
+        self._host.count(size)
+        self._run(lambda: self._sort(self._host.buffer[:size]))
 
     def _hold(self, kept: bytes) -> None:
         self._kept = kept

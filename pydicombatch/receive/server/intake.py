@@ -1,21 +1,19 @@
 """What becomes of a data set: considered, checked, kept, announced, answered. In that order."""
 
-import socket
 import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from ssl import SSLSocket
 from typing import Protocol
 
 from pydicombatch.core.element_walk import UnreadableError
 from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Identifiers, Origin
-from pydicombatch.receive.server import express
+from pydicombatch.receive.server import express, header
 from pydicombatch.receive.server.commit import Committer, Job
 from pydicombatch.receive.server.desk import Desk
 from pydicombatch.receive.server.directory import SpoolDirectory
-from pydicombatch.receive.server.express import Express
+from pydicombatch.receive.server.express import Express, Peer
 from pydicombatch.receive.server.header import Reader
 from pydicombatch.receive.server.incoming import (
     EMPTY,
@@ -27,10 +25,9 @@ from pydicombatch.receive.server.incoming import (
 )
 from pydicombatch.receive.server.inspect import Inspected, inspect
 from pydicombatch.receive.server.lane import Lane, Post
+from pydicombatch.receive.server.rapid import Rapid
 from pydicombatch.receive.server.settings import Settings
-from pydicombatch.receive.upperlayer.command import Command
 from pydicombatch.receive.upperlayer.events import StoreBegun
-from pydicombatch.receive.upperlayer.machine import Association
 
 Answer = Callable[[int, str], None]
 _LOOK_AT_ROOM = 0.25  # seconds between two looks at the free space
@@ -92,6 +89,7 @@ class Intake:
         self._unanswered = 0
         self._kept_one = False
         self._next_look = 0.0
+        self._rapid: Rapid | None = None
 
     def begin(self, begun: StoreBegun, origin: Origin) -> Incoming:
         """Make place for a data set; it may be refused from the start."""
@@ -152,14 +150,37 @@ class Intake:
             failed,
         )
 
-    def express(
-        self, sock: socket.socket, association: Association, origin: Callable[[Command], Origin]
-    ) -> Express | None:
-        """Return the short way of an association, if there is one: not for TLS."""
-        if express.compiled is None or not self._settings.compiled or isinstance(sock, SSLSocket):
+    def open(self, epoll: int, buffer: memoryview) -> Rapid | None:
+        """Start the compiled server, where it may be used: plain, at any rate, with free syncs."""
+        one = self._settings
+        slow = one.tls is not None or one.megabytes_per_second or not self._committer.free
+        if express.compiled is not None and one.compiled and not slow:
+            self._rapid = Rapid(
+                express.compiled, epoll, buffer, self.directory, self.kept, syncs=self.syncs
+            )
+        return self._rapid
+
+    def allowance(self) -> int:
+        """Return how many instances may be kept now without a further look."""
+        self._look_at_room()
+        if self._closing or not self._enough_room:
+            return 0
+        return max(0, self._settings.limits.unconfirmed - self._outlet.backlog())
+
+    def decisions(self) -> int:
+        """Return a number that changes with whatever decides whose an instance is."""
+        return self._desk.decisions
+
+    def express(self, peer: Peer) -> Express | None:
+        """Return the short way of an association, if there is one."""
+        if self._rapid is None or express.compiled is None:
             return None
-        longest = self._settings.max_pdu
-        return Express(sock.fileno(), association, longest, self, origin, express.compiled)
+        longest = min(header.LONGEST, self._settings.limits.largest_object)
+        return Express(peer, self._settings.max_pdu, longest, self, express.compiled)
+
+    def rapid(self) -> Rapid | None:
+        """Return the compiled server, unless it would have to tell instances apart."""
+        return None if self._desk.tells_series_apart else self._rapid
 
     @property
     def syncs(self) -> bool:
@@ -171,11 +192,7 @@ class Intake:
 
         None of them: something is in the way, and it must go through `begin` and `finish`.
         """
-        self._look_at_room()
-        if self._closing or not self._enough_room or not self._committer.free:
-            return ()
-        limits = self._settings.limits
-        if size > limits.largest_object or self._outlet.backlog() >= limits.unconfirmed:
+        if size > self._settings.limits.largest_object or not self.allowance():
             return ()
         return self._desk.decide(instance, origin)
 
