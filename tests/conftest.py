@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 
 from pydicombatch.core.secrets import forget
-from pydicombatch.receive.server import express
+from pydicombatch.receive.server import rapid
 from tests.support.dcmqrscp import DcmqrscpServer
 from tests.support.orthanc import OrthancServer
 from tests.support.receiving import COMPILED
@@ -42,7 +42,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def compiled(request: pytest.FixtureRequest) -> Iterator[bool]:
     """Let receivers of this test use compiled code, or not."""
     if request.param:
-        assert express.compiled is not None, "compile it: python hatch_build.py"
+        assert rapid.compiled is not None, "compile it: python hatch_build.py"
     token = COMPILED.set(request.param)
     yield request.param
     COMPILED.reset(token)

@@ -1,9 +1,9 @@
 /* Small C-STORE messages that lie in memory as a whole: recognised, kept and answered.
  *
  * `parse` is pure and takes only what is entirely ordinary; of everything else it says "not mine",
- * and the state machine and the header reader in Python judge it. `keep` does the system calls of
- * one instance without the interpreter's lock. Both are told all they need; neither decides
- * anything. Stable ABI of Python 3.11.
+ * and the state machine and the header reader in Python judge it. `serve` takes, of what `parse`
+ * would take, messages that differ from one which went that way in their ids alone, and does all
+ * for them without the interpreter's lock. Stable ABI of Python 3.11.
  */
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -412,28 +413,6 @@ static Py_ssize_t answer(int peer, Span response) {
     }
 }
 
-static PyObject *keep(PyObject *module, PyObject *arguments) {
-    int peer, directory, file, sync, error;
-    const char *part, *name;
-    Py_buffer meta, data, response;
-    Py_ssize_t sent = 0;
-
-    (void)module;
-    if (!PyArg_ParseTuple(arguments, "iiissy*y*y*p", &peer, &directory, &file, &part, &name, &meta,
-                          &data, &response, &sync))
-        return NULL;
-    Py_BEGIN_ALLOW_THREADS;
-    struct iovec pieces[2] = {{meta.buf, (size_t)meta.len}, {data.buf, (size_t)data.len}};
-    error = seal(directory, file, part, name, pieces, sync);
-    if (!error) /* acknowledged is only what is kept */
-        sent = answer(peer, (Span){response.buf, (size_t)response.len});
-    Py_END_ALLOW_THREADS;
-    PyBuffer_Release(&meta);
-    PyBuffer_Release(&data);
-    PyBuffer_Release(&response);
-    return Py_BuildValue("in", error, sent);
-}
-
 /* What an association sends again and again: all but the ids of message and instance. */
 typedef struct {
     Message like;
@@ -614,6 +593,8 @@ static void free_server(PyObject *capsule) {
 /* Ask for short turns on the processor, and early ones: an answer is little work, and a peer waits
  * for it. Linux 6.12 and later; needs no privilege, and nothing depends on it. */
 static void take_short_turns(void) {
+    if (sched_getscheduler(0) != SCHED_OTHER)
+        return; /* somebody has decided otherwise */
     struct {
         uint32_t size, policy;
         uint64_t flags;
@@ -671,23 +652,8 @@ static Span copied(unsigned char **at, Span one) {
     return one;
 }
 
-static PyObject *enroll(PyObject *module, PyObject *arguments) {
-    PyObject *capsule;
-    int peer;
-    const char *kinds, *ids, *meta, *response;
-    Py_ssize_t kinds_size, ids_size, meta_size, response_size, meta_uid, response_id, response_uid;
-    Py_buffer like;
-    unsigned long max_pdu, longest;
-
-    (void)module;
-    if (!PyArg_ParseTuple(arguments, "Oiy*y#kky#y#ny#nn", &capsule, &peer, &like, &kinds,
-                          &kinds_size, &max_pdu, &longest, &ids, &ids_size, &meta, &meta_size,
-                          &meta_uid, &response, &response_size, &response_id, &response_uid))
-        return NULL;
-    Server *one = PyCapsule_GetPointer(capsule, NULL);
-    Session *made = NULL;
-    int fine = 0;
-    if (one && peer >= one->size && peer < 1 << 20) {
+static int make_room(Server *one, int peer) {
+    if (peer >= one->size && peer < 1 << 20) {
         Session **more = realloc(one->sessions, (size_t)(2 * peer + 2) * sizeof *more);
         if (more) {
             memset(more + one->size, 0, (size_t)(2 * peer + 2 - one->size) * sizeof *more);
@@ -695,45 +661,69 @@ static PyObject *enroll(PyObject *module, PyObject *arguments) {
             one->size = 2 * peer + 2;
         }
     }
-    if (one && peer >= 0 && peer < one->size)
-        made = calloc(1, sizeof *made + (size_t)(ids_size + meta_size + response_size) +
-                             (VALUES + 3) * LONGEST_VALUE);
-    if (made) {
-        unsigned char *at = made->bytes;
-        memcpy(made->kinds, kinds, kinds_size < 256 ? (size_t)kinds_size : 256);
-        made->max_pdu = max_pdu;
-        made->longest = longest;
-        made->ids = copied(&at, (Span){(const unsigned char *)ids, (size_t)ids_size});
-        made->meta = memcpy(at, meta, (size_t)meta_size);
-        made->response = memcpy(at += meta_size, response, (size_t)response_size);
-        at += response_size;
-        made->meta_size = (size_t)meta_size;
-        made->response_size = (size_t)response_size;
-        made->meta_uid = (size_t)meta_uid;
-        made->response_id = (size_t)response_id;
-        made->response_uid = (size_t)response_uid;
-        Message *found = &made->like;
-        fine = read_message((Span){like.buf, (size_t)like.len}, made->kinds, sizeof made->kinds,
-                            max_pdu, longest, found) == WHOLE;
-        Py_ssize_t uid = fine ? (Py_ssize_t)found->command.sop_instance.size : 0;
-        if (fine) { /* the buffer is used for other messages soon */
-            found->command.sop_class = copied(&at, found->command.sop_class);
-            found->command.sop_instance = copied(&at, found->command.sop_instance);
-            found->command.originator = copied(&at, found->command.originator);
-            for (int i = 0; i < VALUES; i++)
-                found->values[i] = copied(&at, found->values[i]);
-        }
-        fine = fine && response_size <= LONGEST_RESPONSE && meta_uid >= 0 && meta_uid <= meta_size - uid && response_id >= 0 &&
-               response_id <= response_size - 2 && response_uid >= 0 &&
-               response_uid <= response_size - uid;
-        dismiss_one(one, peer);
-        if (fine)
-            one->sessions[peer] = made;
-        else
-            free(made);
-    }
-    PyBuffer_Release(&like);
-    return one ? PyBool_FromLong(fine) : NULL;
+    return peer >= 0 && peer < one->size;
+}
+
+static PyObject *enroll(PyObject *module, PyObject *arguments) {
+    enum { IDS, META, RESPONSE, AET, TEXTS = AET + 1 + ACCESSION + 1 };
+    PyObject *capsule;
+    int peer, context, kind, number;
+    struct {
+        const char *text;
+        Py_ssize_t size;
+    } told[TEXTS];
+    Py_ssize_t meta_uid, response_id, response_uid;
+    unsigned long max_pdu, longest;
+
+    (void)module;
+    if (!PyArg_ParseTuple(
+            arguments, "Oiiikky#y#ny#nnz#iy#y#y#y#y#y#", &capsule, &peer, &context, &kind, &max_pdu,
+            &longest, &told[IDS].text, &told[IDS].size, &told[META].text, &told[META].size,
+            &meta_uid, &told[RESPONSE].text, &told[RESPONSE].size, &response_id, &response_uid,
+            &told[AET].text, &told[AET].size, &number, &told[4].text, &told[4].size, &told[5].text,
+            &told[5].size, &told[6].text, &told[6].size, &told[7].text, &told[7].size,
+            &told[8].text, &told[8].size, &told[9].text, &told[9].size))
+        return NULL;
+    Server *one = PyCapsule_GetPointer(capsule, NULL);
+    if (!one)
+        return NULL;
+    Py_ssize_t uid = told[AET + 1 + INSTANCE].size;
+    size_t all = 0;
+    for (int i = 0; i < TEXTS; i++)
+        all += (size_t)told[i].size;
+    if (context < 0 || context > 255 || uid > LONGEST_UID || told[RESPONSE].size > LONGEST_RESPONSE ||
+        meta_uid < 0 || meta_uid > told[META].size - uid || response_id < 0 ||
+        response_id > told[RESPONSE].size - 2 || response_uid < 0 ||
+        response_uid > told[RESPONSE].size - uid || !make_room(one, peer))
+        Py_RETURN_FALSE;
+    Session *made = calloc(1, sizeof *made + all);
+    if (!made)
+        Py_RETURN_FALSE;
+    unsigned char *at = made->bytes;
+    Span kept[TEXTS];
+    for (int i = 0; i < TEXTS; i++)
+        kept[i] = copied(&at, (Span){(const unsigned char *)told[i].text, (size_t)told[i].size});
+    made->kinds[context] = (char)kind;
+    made->max_pdu = max_pdu;
+    made->longest = longest;
+    made->ids = kept[IDS];
+    made->meta = (unsigned char *)kept[META].data;
+    made->meta_size = kept[META].size;
+    made->meta_uid = (size_t)meta_uid;
+    made->response = (unsigned char *)kept[RESPONSE].data;
+    made->response_size = kept[RESPONSE].size;
+    made->response_id = (size_t)response_id;
+    made->response_uid = (size_t)response_uid;
+    made->like.context = context;
+    made->like.command.originator = kept[AET];
+    made->like.command.originator_id = number;
+    made->like.command.sop_class = kept[AET + 1 + CLASS];
+    made->like.command.sop_instance = kept[AET + 1 + INSTANCE];
+    for (int i = CLASS; i <= ACCESSION; i++)
+        made->like.values[i] = kept[AET + 1 + i];
+    dismiss_one(one, peer);
+    one->sessions[peer] = made;
+    Py_RETURN_TRUE;
 }
 
 /* Wait and keep what is like what came before, without the interpreter's lock. */
@@ -828,13 +818,11 @@ static PyMethodDef methods[] = {
     {"parse", parse, METH_VARARGS,
      "parse(data, kinds, max_pdu, longest) -> None if the beginning of `data` is not mine, how many "
      "bytes it takes at least if it may become so, or what it says"},
-    {"keep", keep, METH_VARARGS,
-     "keep(peer, directory, file, part, name, meta, data, response, sync) -> error number, sent; "
-     "the file is closed, whatever happens"},
     {"server", server, METH_VARARGS, "server(directory, run, sync) -> capsule"},
     {"enroll", enroll, METH_VARARGS,
-     "enroll(server, peer, message, kinds, max_pdu, longest, ids, meta, place, response, place of "
-     "the message id, of the UID) -> whether messages like this one are taken from now on"},
+     "enroll(server, peer, context, kind, max_pdu, longest, ids, meta, place, response, place of the "
+     "message id, of the UID, originator, its message id, six identifiers) -> whether messages with "
+     "these values are taken from now on"},
     {"dismiss", dismiss, METH_VARARGS, "dismiss(server, peer) -> what it has sent already; the rest is left to the interpreter"},
     {"serve", serve, METH_VARARGS,
      "serve(server, epoll, buffer, timeout, limit, patience, parts, count) -> [(peer, name, uid, size, unsent)], [ready], "

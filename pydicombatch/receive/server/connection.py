@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pydicombatch.core.log import EventLog
 from pydicombatch.receive.server.admission import Progress
 from pydicombatch.receive.server.delivery import Delivery
-from pydicombatch.receive.server.express import Express, Peer, Taken
 from pydicombatch.receive.server.host import Host
+from pydicombatch.receive.server.incoming import Incoming
 from pydicombatch.receive.server.intake import Intake
+from pydicombatch.receive.server.rapid import Peer
 from pydicombatch.receive.server.settings import Limits
 from pydicombatch.receive.server.times import Times
 from pydicombatch.receive.upperlayer.machine import Association, Phase
@@ -19,7 +20,6 @@ from pydicombatch.receive.upperlayer.negotiation import Policy
 log = EventLog(__name__)
 
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)  # Linux
-_LONGEST_KEPT = 0.2  # seconds
 
 
 class Connection:
@@ -60,8 +60,6 @@ class Connection:
         self._feeding = False
         self._held = 0
         self._unsent = b""
-        self._express: Express | None = None
-        self._kept, self._kept_since = b"", 0.0  # what may become a message for it
         self._tail = b""  # what a peer sent that did not wait for our answer
         self._times = Times(len(host.buffer))
         self._closed = False
@@ -77,13 +75,6 @@ class Connection:
     def on_ready(self) -> None:
         """Do what the socket is ready for; never raises for what a peer does."""
         self._run(self._ready)
-
-    def hurry(self, now: float) -> None:
-        """Wait no longer for the rest of a message that is kept; the deadlines look at it then."""
-        if self._kept and now - self._kept_since > _LONGEST_KEPT:
-            kept, self._kept_since = self._kept, 0.0
-            self._hold(b"")
-            self._run(lambda: self._feed(memoryview(kept)))
 
     def _run(self, action: Callable[[], None]) -> None:
         try:
@@ -135,7 +126,7 @@ class Connection:
             if not size:
                 self.close()
                 return
-            self._sort(self._host.buffer[:size])
+            self._feed(self._host.buffer[:size])
             reads, taken = reads + 1, taken + size
             if taken >= len(self._host.buffer) or not self._goes_on(reads):
                 return
@@ -154,49 +145,9 @@ class Connection:
         return self.association.awaits_answer or bool(self._unsent)
 
     def _read(self) -> int:
-        buffer, kept = self._host.buffer, len(self._kept)
-        if not kept:
-            size = self.socket.recv_into(buffer, self._times.read_size)
-        else:
-            buffer[:kept] = self._kept
-            room = buffer[kept : kept + self._times.read_size]
-            size = self.socket.recv_into(room)
-            self._hold(b"")
+        size = self.socket.recv_into(self._host.buffer, self._times.read_size)
         self._host.count(size)
-        return size + kept if size else 0
-
-    def _sort(self, data: memoryview) -> None:
-        """Let whole messages go the short way, and all others through the state machine."""
-        if not self.association.between_messages:
-            self._feed(data)
-            return
-        if self._express is None:
-            origin, descriptor = self._delivery.origin, self.socket.fileno()
-            self._express = self._intake.express(
-                Peer(descriptor, self.association, origin, self._served, self._received)
-            )
-        if self._express is None:
-            self._feed(data)
-        else:
-            self._act(self._express.take(data), len(data))
-
-    def _act(self, taken: Taken, size: int) -> None:
-        """Go on with what was not taken."""
-        rest, unsent, waits = taken
-        if waits and self._host.held + len(rest) <= self.limits.held_bytes // 4:
-            self._times.note(self.association, 1, size)
-            self._kept_since = self._kept_since or self._times.heard
-            self._hold(bytes(rest))
-            self._acknowledge()
-            return
-        self._kept_since = 0.0
-        if unsent is None:
-            self.close()
-        elif rest or unsent:
-            self._unsent, self._times.unsent_since = unsent, time.monotonic() if unsent else None
-            self._feed(rest)
-        else:
-            self._times.note(self.association, 1, size)
+        return size
 
     def _served(self, unsent: bytes) -> None:
         """Note that a message went the shortest way, and was answered."""
@@ -210,23 +161,27 @@ class Connection:
         if not size:
             self.close()
             return
-        self._host.count(size)
-        self._run(lambda: self._sort(self._host.buffer[:size]))
+        self._run(lambda: self._feed(self._host.buffer[:size]))
 
-    def _hold(self, kept: bytes) -> None:
-        self._kept = kept
-        self._note_held()
+    def _offer(self, last: Incoming) -> None:
+        """Have messages like the last one go the shortest way, if there is one."""
+        one = self.association
+        if one.between_messages and not self._unsent and not self._closed:
+            number, context = self.socket.fileno(), one.context
+            peer = Peer(number, context, one.respond, self._served, self._received)
+            self._intake.offer(last, peer)
 
     def _feed(self, data: memoryview) -> None:
         """Act on bytes of the peer; all of them, unless a data set waits for its answer."""
         self._feeding = True
-        work, size = 0, len(data)
+        work, size, last = 0, len(data), None
         while len(data) and not self._closed:
             happened, consumed = self.association.receive(data)
             work += len(happened)
             if self._delivery.take(happened) > self.limits.largest_object:
                 self.abort()
             if (complete := self._delivery.finished()) is not None:
+                last = complete
                 self._intake.finish(complete, self._answer)
             data = data[consumed:]
             if self.association.awaits_answer:
@@ -236,18 +191,16 @@ class Connection:
         self._feeding = False
         self._times.note(self.association, work, size)
         self._after()
-        if self._owes() and not self._closed:
-            self._acknowledge()
-
-    def _acknowledge(self) -> None:
-        if _QUICKACK is not None:
+        if _QUICKACK is not None and self._owes() and not self._closed:
             # Nagle's algorithm holds back the rest until we acknowledge; an answer does, too
             self.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        if last is not None:
+            self._offer(last)
 
     def _owes(self) -> bool:
         """Whether a part of a message, or of the request for an association, is still to come."""
         one = self.association
-        return bool(self._kept) or not (one.between_messages or one.awaits_answer)
+        return not (one.between_messages or one.awaits_answer)
 
     def _after(self) -> None:
         """Go on as the phase demands that the association is in now."""
@@ -263,7 +216,7 @@ class Connection:
             self._flush()
 
     def _note_held(self) -> None:
-        held = len(self._kept) + len(self._tail)
+        held = len(self._tail)
         if self.association.phase is Phase.AWAITING:
             held += self.association.held
         if self._closed:
@@ -307,7 +260,7 @@ class Connection:
     def _drop(self) -> None:
         self._delivery.drop()
         self._tail = b""
-        self._hold(b"")
+        self._note_held()
 
     def _guarded(self, action: Callable[[], None]) -> None:
         try:

@@ -9,12 +9,11 @@ from typing import Protocol
 from pydicombatch.core.element_walk import UnreadableError
 from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Identifiers, Origin
-from pydicombatch.receive.server import express, header
+from pydicombatch.receive.server import rapid
 from pydicombatch.receive.server.commit import Committer, Job
 from pydicombatch.receive.server.desk import Desk
 from pydicombatch.receive.server.directory import SpoolDirectory
-from pydicombatch.receive.server.express import Express, Peer
-from pydicombatch.receive.server.header import Reader
+from pydicombatch.receive.server.header import LONGEST, Reader
 from pydicombatch.receive.server.incoming import (
     EMPTY,
     NO_ROOM,
@@ -25,7 +24,7 @@ from pydicombatch.receive.server.incoming import (
 )
 from pydicombatch.receive.server.inspect import Inspected, inspect
 from pydicombatch.receive.server.lane import Lane, Post
-from pydicombatch.receive.server.rapid import Rapid
+from pydicombatch.receive.server.rapid import Model, Peer, Rapid
 from pydicombatch.receive.server.settings import Settings
 from pydicombatch.receive.upperlayer.events import StoreBegun
 
@@ -76,7 +75,7 @@ class Intake:
     ) -> None:
         self.refused = 0
         self._settings = settings
-        self.directory = directory
+        self._directory = directory
         self._desk = desk
         self._read = Reader().read
         self._outlet = outlet
@@ -93,7 +92,7 @@ class Intake:
 
     def begin(self, begun: StoreBegun, origin: Origin) -> Incoming:
         """Make place for a data set; it may be refused from the start."""
-        incoming = Incoming(begun, origin, self.directory, self._read, self._consider)
+        incoming = Incoming(begun, origin, self._directory, self._read, self._consider)
         self._look_at_room()
         if self._closing or not self._enough_room:
             incoming.refuse(NO_ROOM)
@@ -154,9 +153,16 @@ class Intake:
         """Start the compiled server, where it may be used: plain, at any rate, with free syncs."""
         one = self._settings
         slow = one.tls is not None or one.megabytes_per_second or not self._committer.free
-        if express.compiled is not None and one.compiled and not slow:
+        if rapid.compiled is not None and one.compiled and not slow:
             self._rapid = Rapid(
-                express.compiled, epoll, buffer, self.directory, self.kept, syncs=self.syncs
+                rapid.compiled,
+                epoll,
+                buffer,
+                self._directory,
+                self._kept,
+                syncs=self._committer.syncs,
+                max_pdu=one.max_pdu,
+                longest=min(LONGEST, one.limits.largest_object),
             )
         return self._rapid
 
@@ -171,43 +177,24 @@ class Intake:
         """Return a number that changes with whatever decides whose an instance is."""
         return self._desk.decisions
 
-    def express(self, peer: Peer) -> Express | None:
-        """Return the short way of an association, if there is one."""
-        if self._rapid is None or express.compiled is None:
-            return None
-        longest = min(header.LONGEST, self._settings.limits.largest_object)
-        return Express(peer, self._settings.max_pdu, longest, self, express.compiled)
+    def offer(self, last: Incoming, peer: Peer) -> None:
+        """Have what is like the last data set of a connection taken by compiled code."""
+        if self._rapid is None or self._desk.tells_series_apart or last.refusal is not None:
+            return
+        if last.identifiers is not None and last.requests and last.size <= LONGEST:
+            syntax = last.transfer_syntax_uid
+            self._rapid.enroll(peer, Model(last.command, last.identifiers, syntax, last.requests))
 
-    def rapid(self) -> Rapid | None:
-        """Return the compiled server, unless it would have to tell instances apart."""
-        return None if self._desk.tells_series_apart else self._rapid
-
-    @property
-    def syncs(self) -> bool:
-        """Whether durability is promised."""
-        return self._committer.syncs
-
-    def welcome(self, instance: Identifiers, origin: Origin, size: int) -> tuple[int, ...]:
-        """Return the requests of an instance that may be kept and answered at once.
-
-        None of them: something is in the way, and it must go through `begin` and `finish`.
-        """
-        if size > self._settings.limits.largest_object or not self.allowance():
-            return ()
-        return self._desk.decide(instance, origin)
-
-    def kept(
+    def _kept(
         self, name: str, found: Identifiers, syntax: str, size: int, requests: tuple[int, ...]
     ) -> None:
-        """Announce an instance that is durable and acknowledged."""
         self._outlet.announce(name, found, syntax, size, requests)
-        self._kept_one = True
 
     def tick(self) -> None:
         """Look at the free space, give answers that were held back, prepare for the next."""
         if self._kept_one:
             self._kept_one = False
-            self.directory.prepare()
+            self._directory.prepare()
         self._look_at_room()
         while self._withheld and self._outlet.backlog() < self._settings.limits.unconfirmed:
             self._withheld.popleft()(0x0000, "")
@@ -257,7 +244,7 @@ class Intake:
 
     def _commit(self, incoming: Incoming, requests: tuple[int, ...], answer: Answer) -> None:
         self._active.discard(incoming)
-        name = self.directory.final_name(requests)
+        name = self._directory.final_name(requests)
 
         def kept(error: OSError | None) -> None:
             if error is not None:
@@ -293,7 +280,7 @@ class Intake:
         if now < self._next_look:
             return
         self._next_look = now + _LOOK_AT_ROOM
-        enough = self.directory.free() >= self._settings.floor
+        enough = self._directory.free() >= self._settings.floor
         if enough != self._enough_room:
             self._enough_room = enough
             self._outlet.room(enough=enough)

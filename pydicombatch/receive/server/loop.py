@@ -215,7 +215,6 @@ class Loop:
         while self._lingering and self._lingering[0][0] <= now:
             self._lingering.popleft()[1].close()
         for connection in list(self._watched):
-            connection.hurry(now)
             if deadline(connection.progress, self._limits) <= now:
                 log.warning("association.timeout", reason=connection.association.phase.value)
                 connection.abort()

@@ -64,9 +64,9 @@ class Association:
         return self._messages.awaits_answer
 
     @property
-    def contexts(self) -> dict[int, tuple[str, str]]:
-        """Accepted presentation contexts: id to abstract and transfer syntax."""
-        return self._messages.contexts
+    def context(self) -> int:
+        """The presentation context of the last message."""
+        return self._messages.context
 
     def respond(self, context: int, command: Command, status: int) -> bytes:
         """Return the response to a command of a message that was not given to `receive`."""

@@ -36,9 +36,9 @@ class Messages:
         self._encode = Encoder(peer_max_pdu).encode
 
     @property
-    def contexts(self) -> dict[int, tuple[str, str]]:
-        """Accepted presentation contexts: id to abstract and transfer syntax."""
-        return self._contexts
+    def context(self) -> int:
+        """The presentation context of the last message."""
+        return self._context
 
     def respond(self, context: int, command: dimse.Command, status: int) -> bytes:
         """Return the response to a command that was read elsewhere."""
