@@ -30,19 +30,27 @@ def compile_in_place(root: Path) -> str:
     root
         The folder of pyproject.toml.
     """
-    (root / TARGET).unlink(missing_ok=True)  # an older one must not stay
-    if not sys.platform.startswith("linux"):
-        return "only Linux is known"
+    problem = _compile(root) if sys.platform.startswith("linux") else "only Linux is known"
+    if problem:
+        (root / TARGET).unlink(missing_ok=True)  # an older one must not stay
+    return problem
+
+
+def _compile(root: Path) -> str:
+    new = TARGET.with_name(f".{TARGET.name}.{os.getpid()}")
     compiler = shlex.split(os.environ.get("CC") or "cc")
     headers = sysconfig.get_paths()["include"]
-    command = [*compiler, *shlex.split(FLAGS), f"-I{headers}", "-o", str(TARGET), str(SOURCE)]
+    command = [*compiler, *shlex.split(FLAGS), f"-I{headers}", "-o", str(new), str(SOURCE)]
     try:
         done = subprocess.run(  # noqa: S603 - the compiler that the environment names
             command, cwd=root, capture_output=True, text=True, check=False
         )
     except OSError as exc:
         return f"there is no compiler ({type(exc).__name__})"
-    return done.stderr.strip() if done.returncode else ""
+    if done.returncode:
+        return done.stderr.strip() or "the compiler fails"
+    (root / new).replace(root / TARGET)  # at once: others may be using the old one
+    return ""
 
 
 class CompiledHook(BuildHookInterface[Any]):

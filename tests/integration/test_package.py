@@ -112,6 +112,23 @@ def test_the_sdist_makes_the_same_wheel(built: Path, tmp_path: Path) -> None:
         }
 
 
+def test_without_a_compiler_the_wheel_is_pure_python(built: Path, tmp_path: Path) -> None:
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (tree,) = tmp_path.iterdir()
+    said = run(
+        "env", "CC=no-such-compiler", sys.executable, "-m", "hatchling", "build", "-t", "wheel",
+        "-d", tmp_path / "w", cwd=tree,
+    )  # fmt: skip
+    assert "without the compiled part of the receiver" in said
+    (wheel,) = (tmp_path / "w").glob("*.whl")
+    assert wheel.name.endswith("-py3-none-any.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert names == sources()
+
+
 def test_every_extra_can_be_resolved(built: Path, tmp_path: Path) -> None:
     (wheel,) = built.glob("*.whl")
     for extra in PROJECT["optional-dependencies"]:

@@ -181,9 +181,13 @@ class Intake:
         """Have what is like the last data set of a connection taken by compiled code."""
         if self._rapid is None or self._desk.tells_series_apart or last.refusal is not None:
             return
-        if last.identifiers is not None and last.requests and last.size <= LONGEST:
-            syntax = last.transfer_syntax_uid
-            self._rapid.enroll(peer, Model(last.command, last.identifiers, syntax, last.requests))
+        found, requests = last.identifiers, last.requests
+        if found is None or not requests or last.size > LONGEST:
+            return
+        # what the ledger said of one instance need not be true of the others
+        if self._desk.decide(found, last.origin) == requests:
+            model = Model(last.command, found, last.transfer_syntax_uid, requests)
+            self._rapid.enroll(peer, model)
 
     def _kept(
         self, name: str, found: Identifiers, syntax: str, size: int, requests: tuple[int, ...]
