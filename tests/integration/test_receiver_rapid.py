@@ -304,7 +304,8 @@ def test_a_descriptor_that_was_dismissed_is_somebody_elses(tmp_path: Path) -> No
         one.rapid.dismiss(number)
         theirs.sendall(message(1)[40:])
         assert one.wait() == [number]
-        assert one.kept == one.left == []
+        assert not one.kept
+        assert not one.left
 
 
 # The whole receiver, in both ways
@@ -312,7 +313,10 @@ def test_a_descriptor_that_was_dismissed_is_somebody_elses(tmp_path: Path) -> No
 RELEASED = raw.pdu(6, bytes(4))
 
 
-def talk(folder: Path, pieces: list[bytes], *, use: bool) -> tuple[list[tuple[object, ...]], bytes]:
+Told = tuple[str, Identifiers, int, tuple[int, ...], bytes]
+
+
+def talk(folder: Path, pieces: list[bytes], *, use: bool) -> tuple[list[Told], bytes]:
     """Send pieces to a receiver; return what it announced, with its content, and its answers."""
     with receiver(folder, compiled=use) as heard, raw.Peer(heard.port) as peer:
         peer.associate(raw.associate_rq(max_pdu=0))
