@@ -101,7 +101,7 @@ static int is_plain(Span one) {
 }
 
 static int equal(Span one, Span other) {
-    return one.size == other.size && !memcmp(one.data, other.data, one.size);
+    return one.size == other.size && (!one.size || !memcmp(one.data, other.data, one.size));
 }
 
 /* Read a C-STORE-RQ (PS3.7 9.3.1.1) whose elements stand in order; 0: not mine. */
