@@ -625,6 +625,7 @@ static PyObject *server(PyObject *module, PyObject *arguments) {
     take_short_turns();
     return PyCapsule_New(one, NULL, free_server);
 }
+
 static PyObject *dismiss(PyObject *module, PyObject *arguments) {
     PyObject *capsule;
     int peer;
@@ -814,6 +815,7 @@ static PyObject *serve(PyObject *module, PyObject *arguments) {
     PyBuffer_Release(&buffer);
     return result;
 }
+
 static PyMethodDef methods[] = {
     {"parse", parse, METH_VARARGS,
      "parse(data, kinds, max_pdu, longest) -> None if the beginning of `data` is not mine, how many "
@@ -823,10 +825,11 @@ static PyMethodDef methods[] = {
      "enroll(server, peer, context, kind, max_pdu, longest, ids, meta, place, response, place of the "
      "message id, of the UID, originator, its message id, six identifiers) -> whether messages with "
      "these values are taken from now on"},
-    {"dismiss", dismiss, METH_VARARGS, "dismiss(server, peer) -> what it has sent already; the rest is left to the interpreter"},
+    {"dismiss", dismiss, METH_VARARGS,
+     "dismiss(server, peer) -> what it has sent already; the rest is left to the interpreter"},
     {"serve", serve, METH_VARARGS,
-     "serve(server, epoll, buffer, timeout, limit, patience, parts, count) -> [(peer, name, uid, size, unsent)], [ready], "
-     "peer whose bytes are in the buffer or -1, how many, parts, count"},
+     "serve(server, epoll, buffer, timeout, limit, patience, parts, count) -> [(peer, name, uid, "
+     "size, unsent)], [ready], peer whose bytes are in the buffer or -1, how many, parts, count"},
     {NULL, NULL, 0, NULL}};
 
 static struct PyModuleDef definition = {
