@@ -5,7 +5,8 @@ import time
 from pydicombatch.receive.server.admission import Progress
 from pydicombatch.receive.upperlayer.machine import Association, Phase
 
-_FIRST_READ, _SMALL_READ = 8192, 1024  # bytes: at first, and when few bytes are much work:
+# bytes: until there is an association, and when few bytes are much work:
+_FIRST_READ, _SMALL_READ = 32768, 1024
 _MUCH, _FEW = 16, 128  # more events in one read, and fewer bytes for each of them
 
 
@@ -36,7 +37,7 @@ class Times:
         now = self.heard = time.monotonic()
         if work > _MUCH and work * _FEW > size:
             self.read_size = _SMALL_READ
-        elif self.read_size < self._longest_read:
+        elif association.phase is Phase.OPEN:
             self.read_size = min(4 * self.read_size, self._longest_read)
         if association.phase is Phase.OPEN:
             self.closing_since = now
