@@ -125,8 +125,13 @@ class Choice:
         most = self._rules.most("INSTANCES")
         if most is None:
             return None
-        counts = [one.instances(self._rules.level) or 0 for one in self._chosen.values()]
-        return self._ambiguous("IMAGE", most) if sum(counts) > most else None
+        counts = [one.instances(self._rules.level) for one in self._chosen.values()]
+        if None in counts:
+            return (
+                "Nobody knows how many instances it matches, which select.at_most limits",
+                "Remove at_most.instances, or limit studies or series",
+            )
+        return self._ambiguous("IMAGE", most) if sum(filter(None, counts)) > most else None
 
     def _why_none(self) -> tuple[str, str]:
         if not self._answers:
