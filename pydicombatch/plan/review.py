@@ -10,7 +10,7 @@ from pydicombatch.core.matching import is_uid
 from pydicombatch.core.model import Key, Request, RequestType
 from pydicombatch.core.records import Retrieve, Selected
 from pydicombatch.plan.cells import Bad, Record
-from pydicombatch.plan.csv_table import DELIMITERS, CsvTable, encoding_of, unreadable
+from pydicombatch.plan.csv_table import DELIMITERS, CsvTable, encoding_of
 from pydicombatch.plan.requests import retrieve_identity
 from pydicombatch.select.levels import LEVELS, UNIQUE_KEYS, is_one_value
 
@@ -106,10 +106,9 @@ def read(
 
 
 def _records(path: Path) -> Iterator[Record]:
-    try:
-        encoding = encoding_of(path)
-    except OSError as exc:
-        raise unreadable(path, exc) from exc
+    if not path.is_file():
+        raise ConfigError.of("The plan is no file", AGAIN, str(path))
+    encoding = encoding_of(path)
     tables = [CsvTable(path, encoding, delimiter) for delimiter in DELIMITERS]
     return max(tables, key=lambda one: len(one.header())).records()
 
@@ -135,6 +134,8 @@ class _Reader:
     def take(self, record: Record) -> str:
         """Take a line; return what is wrong with it, "" when nothing is."""
         cells = record.cells
+        if not any(cells):  # its cells were cleared, which is what deleting means to many
+            return ""
         if any(isinstance(cell, Bad) for cell in cells) or len(cells) != len(self._names):
             return "The line has not the cells that the header names, or damaged ones"
         found = {

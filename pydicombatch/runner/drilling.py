@@ -96,7 +96,7 @@ class Drill:
         route, where = self._route, self._rules.where
         known = frozenset(route.levels[:depth])
         if not belongs(route.keys, entity, route.model, known):
-            self._choice.drop(())
+            self._choice.drop((), entity)
             return False
 
         def is_plain(path: str) -> bool:
@@ -105,13 +105,16 @@ class Drill:
         def is_known(path: str) -> bool:
             return level_of(path, route.model) in known or path in route.context
 
+        decided = is_plain
         if where.may_hold(entity, self._today, is_plain):
+            decided = is_known
             level = route.levels[depth - 1]
             entity |= self._counting.complete(entity, level, self._decisive(level))
             if where.may_hold(entity, self._today, is_known):
                 entity |= self._counted(entity, level)
                 return True
-        self._choice.drop(where.culprits({**entity}, self._today) if depth else ())
+        culprits = (path for path in where.culprits(entity, self._today) if decided(path))
+        self._choice.drop(tuple(culprits), entity)
         return False
 
     def _decisive(self, level: str) -> list[str]:

@@ -227,4 +227,7 @@ def _as_set(found: list[dict[str, str]]) -> set[tuple[tuple[str, str], ...]]:
 
 def _nothing_retrieved(judgement: Judgement) -> Judgement:
     """Count no matches: what a query brought that was cut short was not looked at."""
-    return replace(judgement, result=replace(judgement.result, matches=0))
+    result = replace(judgement.result, matches=0)
+    if result.outcome is Outcome.REFUSED:
+        result = replace(result, remedy=f"{result.remedy}, or choose another select.level")
+    return replace(judgement, result=result)

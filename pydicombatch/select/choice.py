@@ -59,13 +59,15 @@ class Choice:
         self._chosen: dict[str, Chosen] = {}
         self._seen: dict[str, set[str]] = {level: set() for level in UNIQUE_KEYS}
         self._unfit: Counter[str] = Counter()
+        self._untold: Counter[str] = Counter()
         self._answers = 0
         self._nameless = 0
 
-    def drop(self, culprits: tuple[str, ...]) -> None:
-        """Note an entity that does not fit, and which elements say so."""
+    def drop(self, culprits: tuple[str, ...], found: Values) -> None:
+        """Note an entity that does not fit, and which elements say so or are not there."""
         self._answers += 1
         self._unfit.update(culprits)
+        self._untold.update(path for path in culprits if not found.get(path, "").strip())
 
     def add(self, found: Values) -> bool:
         """Take an entity that fits; return whether more of them could change anything."""
@@ -136,9 +138,15 @@ class Choice:
     def _why_none(self) -> tuple[str, str]:
         if not self._answers:
             return "The archive found nothing for this request", "Check the values of this row"
-        named = ", ".join(path for path, _ in self._unfit.most_common(MOST_NAMED))
         reason = f"The archive gave {self._answers} answers, none of which fits"
-        return f"{reason} ({named})" if named else reason, "Check the row and select.where"
+        blamed = [path for path, _ in self._unfit.most_common(MOST_NAMED)]
+        untold = [path for path in blamed if self._untold[path] == self._unfit[path]]
+        if untold:
+            named = " or ".join(untold)
+            remedy = "If the archive never does, add missing: keep to the condition or leave it out"
+            return f"{reason}, as none tells {named}", remedy
+        named = f" ({', '.join(blamed)})" if blamed else ""
+        return f"{reason}{named}", "Check the row and select.where"
 
 
 def retrieve_keys(found: Values, model: str, level: str) -> tuple[Key, ...] | None:

@@ -353,3 +353,42 @@ def test_nothing_is_asked_that_would_mean_everything(tmp_path: Path) -> None:
     ended = made.run()
     assert ended.code == 2
     assert "ask for everything the archive holds" in ended.text
+
+
+@pytest.fixture
+def studies_only() -> Iterator[StrictArchive]:
+    with StrictArchive(SPECS, answers=("STUDY",)) as server:
+        yield server
+
+
+def test_an_archive_that_can_be_asked_for_studies_alone_gives_a_plan_without_counts(
+    tmp_path: Path, studies_only: StrictArchive
+) -> None:
+    made = job(tmp_path, studies_only, ROWS, select={"level": "study"})
+    found = plan_of(made)
+    wanted = [Spec(1, 1).study_uid, Spec(2, 1).study_uid]
+    assert [(one["StudyInstanceUID"], one["Instances"]) for one in found] == [
+        (uid, "") for uid in wanted
+    ]
+    below = [one for one in studies_only.asked if one.QueryRetrieveLevel != "STUDY"]
+    assert len(below) == 1, "what was refused once is not asked for again"
+    shown = made.command("plan").text
+    for line in ("at least 0\n", "unknown size   2\n", "not known whether enough"):
+        assert line in shown, shown
+
+
+def test_what_has_to_be_known_and_cannot_be_asked_is_no_empty_row(
+    tmp_path: Path, studies_only: StrictArchive
+) -> None:
+    rows = [["AccessionNumber"], ["A0000101"]]
+    for number, select in enumerate(
+        [
+            {"level": "series"},
+            {"level": "study", "where": {"Modality": "CT"}},
+            {"level": "study", "at_most": {"instances": 5}},
+        ]
+    ):
+        made = job(tmp_path / str(number), studies_only, rows, select=select)
+        ended = made.command("plan")
+        assert (ended.code, "Rows refused                1" in ended.text) == (1, True), ended.text
+        assert "information model (asked at SERIES level)" in ended.text, ended.text

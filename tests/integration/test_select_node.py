@@ -54,8 +54,8 @@ WANTED = {Spec(9, study).sop_uid for study, *_, wanted in MAMMOGRAMS if wanted}
 
 def mammograms() -> Iterator[bytes]:
     for study, back, description, sop_class, _ in MAMMOGRAMS:
-        # all of them say MG: only the class tells the images from what was made of them
-        ds = dataset(Spec(9, study, sop_class=sop_class, modality="MG", study_date=day(back)))
+        modality = "MG" if sop_class == MAMMOGRAPHY else "SR"
+        ds = dataset(Spec(9, study, sop_class=sop_class, modality=modality, study_date=day(back)))
         ds.StudyDescription = description
         yield to_bytes(ds)
 
@@ -83,7 +83,9 @@ def test_the_classic_node_sends_new_mammograms_to_another_title(
     where = {
         "StudyDate": "today-7..today",
         "StudyDescription": "/mammo/i",
-        "SOPClassUID": [MAMMOGRAPHY, f"{MAMMOGRAPHY}.1"],
+        "Modality": "MG",
+        # dcmqrscp knows no SOP classes
+        "SOPClassUID": {"any": [MAMMOGRAPHY, f"{MAMMOGRAPHY}.1"], "missing": "keep"},
     }
     select = {"level": "SERIES", "where": where, "first": 2}
     made = job(tmp_path, archive, [], request={"destination": NODE}, select=select)
@@ -102,6 +104,20 @@ def test_the_classic_node_sends_new_mammograms_to_another_title(
     assert made.stored() == {}
 
 
+def test_a_sop_class_selects_where_it_is_told_and_is_named_where_it_is_not(
+    tmp_path: Path, archive: Server
+) -> None:
+    where = {"StudyDate": "today-7..today", "SOPClassUID": REPORT}
+    made = job(tmp_path, archive, [], select={"level": "SERIES", "where": where})
+    ended = made.run()
+    assert ended.code == 0, ended.text
+    if isinstance(archive, OrthancServer):
+        assert set(made.stored()) == {Spec(9, 4).sop_uid}
+    else:
+        assert made.stored() == {}
+        assert "5 answers, none of which fits, as none tells SOPClassUID" in ended.text
+
+
 @pytest.mark.parametrize(
     ("days", "studies"),
     [
@@ -112,7 +128,7 @@ def test_the_classic_node_sends_new_mammograms_to_another_title(
 def test_relative_dates_select_the_same_everywhere(
     tmp_path: Path, archive: Server, days: object, studies: set[int]
 ) -> None:
-    where = {"StudyDate": days, "SOPClassUID": f"!{REPORT}", "PatientID": "P00009"}
+    where = {"StudyDate": days, "Modality": "!SR", "PatientID": "P00009"}
     made = job(tmp_path, archive, [], select={"level": "STUDY", "where": where})
     ended = made.run()
     assert ended.code == 0, ended.text
