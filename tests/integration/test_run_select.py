@@ -267,6 +267,29 @@ def test_counts_that_are_asked_for_are_made(tmp_path: Path, archive: Server) -> 
     assert {name: row[name] for name in counts} == counts
 
 
+def test_counts_are_those_of_the_archive_or_made_by_drilling(
+    tmp_path: Path, archive: Server
+) -> None:
+    """Orthanc tells most of them itself, dcmqrscp none at all; the rows are the same."""
+    counts = {
+        "NumberOfPatientRelatedStudies": "2",
+        "NumberOfPatientRelatedInstances": "12",
+        "NumberOfStudyRelatedSeries": "2",
+        "NumberOfStudyRelatedInstances": "6",
+        "ModalitiesInStudy": "CT\\MR",
+    }
+    elements = ["QueryRetrieveLevel=STUDY", "AccessionNumber", *counts]
+    rows = [["PatientID"], ["P00001"], ["P00002"]]
+    made = Job(tmp_path, archive, LOCAL_PORT, "c-find", elements, rows,
+               request={"complete": "true", "threads": 2})  # fmt: skip
+    ended = made.run()
+    assert ended.code == 0, ended.text
+    found = made.results()
+    accessions = [f"A0000{patient}0{study}" for patient in (1, 2) for study in (1, 2)]
+    assert sorted(row["AccessionNumber"] for row in found) == accessions
+    assert all({name: row[name] for name in counts} == counts for row in found)
+
+
 # --- an archive that answers the bare minimum
 
 
