@@ -164,8 +164,7 @@ _PERMANENT = {
     ),
     (1, 7): (
         "The archive does not answer to the AE title {aet}",
-        "Set pacs.aet to the title its administrator gave it; if it is that, ask whether {calling} "
-        "is registered, as some archives say the one for the other",
+        "Set pacs.aet to its title; if it is, ask whether {calling} is registered: some say so then",
     ),
     (2, 2): (
         "The archive {aet} rejected us: protocol version not supported",
