@@ -140,7 +140,7 @@ def test_our_own_title_that_the_archive_does_not_accept_is_named(
     assert ended.code == 3
     said = {
         "orthanc": f"does not recognise our AE title {AET}",
-        "dcmqrscp": f"ask whether {AET} is registered",  # it says that it is not DCMQRSCP
+        "dcmqrscp": f"say so when they do not know {AET}",  # it says that it is not DCMQRSCP
     }
     assert said[kind] in ended.out
     assert "loop" not in ended.out
