@@ -81,12 +81,14 @@ class Drill:
         for answer in self._ask(route.model, route.query(level, above)):
             entity = _joined(above, answer)
             own = answer.get(UNIQUE_KEYS[level], "").strip()
-            if entity is None or not own or own in seen:
+            if entity is None or (own and own in seen):
                 continue
             seen.add(own)
             if not self._fits(entity, depth + 1):
                 continue
-            if depth + 1 == len(route.levels):
+            if not own:
+                self._choice.skip()
+            elif depth + 1 == len(route.levels):
                 yield entity
             else:
                 yield from self._walk(depth + 1, entity)

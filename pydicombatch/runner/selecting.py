@@ -175,6 +175,8 @@ class Selecting:
             self.abilities.learn(route.model, Manner.HIERARCHICAL)
         if several and found and not choice.is_full and self.abilities.may_try(route.model):
             self._try_at_once(asking, route, model, today, found)
+        if choice.nameless:
+            log.warning("row.nameless", request=asking.pending.id, matches=choice.nameless)
         return choice.decide()
 
     def _at_once(self, asking: Asking, route: Route, model: str, today: date) -> Decision | None:

@@ -61,7 +61,7 @@ class Choice:
         self._unfit: Counter[str] = Counter()
         self._untold: Counter[str] = Counter()
         self._answers = 0
-        self._nameless = 0
+        self.nameless = 0  # entities that nothing can be retrieved by
 
     def drop(self, culprits: tuple[str, ...], found: Values) -> None:
         """Note an entity that does not fit, and which elements say so or are not there."""
@@ -71,17 +71,22 @@ class Choice:
 
     def add(self, found: Values) -> bool:
         """Take an entity that fits; return whether more of them could change anything."""
-        self._answers += 1
         own = found.get(UNIQUE_KEYS[self._rules.level], "").strip()
         keys = retrieve_keys(found, self._model, self._rules.level)
         if not own or keys is None:
-            self._nameless += 1
+            self.skip()
             return True
+        self._answers += 1
         for level, key in UNIQUE_KEYS.items():
             if value := found.get(key, "").strip():
                 self._seen[level].add(value)
         self._chosen.setdefault("\\".join(key.value for key in keys), Chosen(keys, found))
         return not self.is_full and not self._exceeded()
+
+    def skip(self) -> None:
+        """Note an entity without its unique key, such as a patient without PatientID."""
+        self._answers += 1
+        self.nameless += 1
 
     @property
     def has_answers(self) -> bool:
@@ -99,11 +104,11 @@ class Choice:
         exceeded = self._exceeded() or self._too_many_instances()
         if exceeded:
             return Decision(Outcome.AMBIGUOUS, (), *exceeded)
-        if not self._chosen and self._nameless:
+        if not self._chosen and self.nameless:
             return Decision(
                 Outcome.FAILED,
                 (),
-                f"The archive gave {self._nameless} answers without the unique keys of a retrieve",
+                f"The archive gave {self.nameless} answers without the unique keys of a retrieve",
                 "Choose another select.level or request.model",
             )
         if not self._chosen:
