@@ -35,8 +35,10 @@ CLASSES = {  # 20 of them, with the modality they come from
     f"{_ROOT}.77.1.1": "ES", f"{_ROOT}.481.1": "RTIMAGE", f"{_ROOT}.13.1.3": "MG",
     f"{_ROOT}.77.1.5.1": "OP",
 }  # fmt: skip
+# Classes that no modality stands for, in syntaxes that are proposed late
+RARE = {f"{_ROOT}.4.3": "explicit", f"{_ROOT}.30": "rle", f"{_ROOT}.2": "jpeg-ls"}
 WAYS = ("explicit", "jpeg-baseline", "rle", "jpeg-lossless", "jpeg-2000")
-C_CANCEL = 0x0FFF  # Command Field, PS3.7 E.1
+C_GET, C_CANCEL = 0x0010, 0x0FFF  # Command Field, PS3.7 E.1
 STUDIES = [[Spec(study=n).study_uid] for n in (1, 2, 3)]
 
 
@@ -48,9 +50,14 @@ def mixed() -> Iterator[tuple[Spec, str]]:
         yield Spec(series=number + 1, sop_class=sop_class, modality=modality, bits=bits), way
 
 
+def rare() -> Iterator[tuple[Spec, str]]:
+    for number, (sop_class, way) in enumerate(RARE.items(), 1):
+        yield Spec(study=4, series=number, sop_class=sop_class, modality="ZZ"), way
+
+
 @pytest.fixture(scope="module")
 def loaded() -> list[bytes]:
-    several = [file(spec, way) for spec, way in mixed()]
+    several = [file(spec, way) for spec, way in (*mixed(), *rare())]
     for study in (2, 3):
         several += [
             file(replace(spec, study=study))
@@ -71,7 +78,7 @@ def dcmqrscp(
     start_dcmqrscp: DcmqrscpFactory, loaded: list[bytes], tmp_path_factory: pytest.TempPathFactory
 ) -> DcmqrscpServer:
     profile = tmp_path_factory.mktemp("profile") / "profile.cfg"
-    server = start_dcmqrscp(options=write_profile(profile, CLASSES))
+    server = start_dcmqrscp(options=write_profile(profile, {**CLASSES, **RARE}))
     server.load(loaded)
     assert len(server.instances()) == len(loaded)
     return server
@@ -103,6 +110,22 @@ def test_twenty_classes_in_five_transfer_syntaxes_come_as_they_are(
     assert (row["Status"], row["Outcome"], row["Expected"]) == ("0x0", Outcome.COMPLETE, "20")
     assert (row["Stored"], row["Failed"], row["Quarantined"]) == ("20", "0", "0")
     assert list((job.state / "spool").iterdir()) == []
+
+
+def test_what_had_no_context_is_asked_for_again_with_others(server: Server, tmp_path: Path) -> None:
+    """Orthanc tells the classes; dcmqrscp neither these nor a modality that says anything."""
+    with Wiretap(server.port) as tap:
+        through = SimpleNamespace(port=tap.port, aet=server.aet)
+        job = get(tmp_path, through, [[Spec(study=4).study_uid]])
+        ended = job.run()
+        fields = [int.from_bytes(_field(one), "little") for one in tap.commands()]
+    assert ended.code == 0, ended.text
+    expected = {spec.sop_uid: str(ENCODINGS[way]) for spec, way in rare()}
+    assert {uid: one.syntax for uid, one in job.stored().items()} == expected
+    (row,) = job.results()
+    assert (row["Outcome"], row["Expected"], row["Stored"]) == ("complete", "3", "3")
+    if isinstance(server, DcmqrscpServer):
+        assert fields.count(C_GET) > 1
 
 
 def test_pixels_are_those_that_the_archive_holds(orthanc: OrthancServer, tmp_path: Path) -> None:

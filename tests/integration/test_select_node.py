@@ -29,12 +29,14 @@ LEVELS = ("PATIENT", "STUDY", "SERIES", "IMAGE")
 UNIQUE = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 Server = OrthancServer | DcmqrscpServer
 
-SPECS = [
-    replace(one, study_date=f"2020010{one.study}", **({} if one.series == 1 else {
-        "modality": "MR", "sop_class": MR,
-    }))
-    for one in specs(patients=2, studies=2, series=2, instances=3)
-]  # fmt: skip
+
+def of_study(one: Spec) -> Spec:
+    """Date a study, and make its second series one of MR."""
+    dated = replace(one, study_date=f"2020010{one.study}")
+    return dated if one.series == 1 else replace(dated, modality="MR", sop_class=MR)
+
+
+SPECS = list(map(of_study, specs(patients=2, studies=2, series=2, instances=3)))
 
 
 def day(back: int) -> str:
