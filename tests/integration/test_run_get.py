@@ -273,11 +273,22 @@ def test_what_lies_in_the_spool_is_for_its_owner_alone(
     assert all(one.path.stat().st_mode & 0o077 == 0 for one in job.stored().values())
 
 
-@pytest.mark.parametrize("by", ["window", "interrupt"])
-def test_a_c_get_that_is_cancelled_keeps_what_came_and_only_the_rest_is_asked_for_later(
-    server: Server, tmp_path: Path, by: str
+def test_ctrl_c_cancels_a_c_get_whose_rest_alone_is_asked_for_later(
+    server: Server, tmp_path: Path
 ) -> None:
-    """F37, F31: at the end of the window, and at Ctrl-C when the time to finish is over."""
+    """F31: when the time to finish is over."""
+    cancelled(server, tmp_path, "interrupt")
+
+
+def test_the_end_of_the_window_cancels_a_c_get_whose_rest_alone_is_asked_for_later(
+    dcmqrscp: DcmqrscpServer, tmp_path: Path
+) -> None:
+    """F37."""
+    cancelled(dcmqrscp, tmp_path, "window")
+
+
+def cancelled(server: Server, tmp_path: Path, by: str) -> None:
+    """Have a C-GET cancelled; what came must be kept, and not be asked for again."""
     with Wiretap(server.port) as tap:
         through = SimpleNamespace(port=tap.port, aet=server.aet)
         job = get(
