@@ -19,6 +19,8 @@ _WORD: Final = re.compile(r"[^\W_]+")
 _SHORTEST_WORD: Final = 3  # characters of a part of a name
 _SHORTEST: Final = 4  # of another identifier; a shorter one is met by chance
 _SHORTEST_WITHIN: Final = 6  # where any bytes may stand beside it
+_LETTERS: Final = re.compile(rf"[^\W\d_]{{{_SHORTEST_WITHIN},}}")
+_PATIENT: Final = 0x0010  # group; its identifiers are looked for by their letters alone, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,9 @@ def _parts(level: DataSet, element: Element) -> Iterator[str]:
     text = contents(level, element) or ""
     if element.vr == "PN":
         yield from (word for word in _WORD.findall(text) if len(word) >= _SHORTEST_WORD)
+    if element.vr == "PN" or element.tag >> 16 == _PATIENT:
+        yield from _LETTERS.findall(text)
+    if element.vr == "PN":
         return
     for value in text.split("\\"):
         if len(value.strip()) >= _SHORTEST:
