@@ -109,13 +109,13 @@ class Anonymizer:
     @classmethod
     def from_script(
         cls,
-        path: Path | None,
+        path: Path | str | None,
         *,
-        lookup_table: Path | None = None,
+        lookup_table: Path | str | None = None,
         mode: Mode | str = Mode.STRICT,
         parameters: Mapping[str, str] = MappingProxyType({}),
         elements: Mapping[str, str] = MappingProxyType({}),
-        pixel_script: Path | None = None,
+        pixel_script: Path | str | None = None,
         decompress: bool = False,
         pixel_test: bool = False,
         pixel_risk: PixelRisk | str | None = None,
@@ -155,14 +155,14 @@ class Anonymizer:
                 "Anonymization has neither a script nor a profile", "Name at least one of them"
             )
         plan = compile_script(
-            script.read(path, lenient=not strict) if path else Script(), parameters, elements
+            script.read(Path(path), lenient=not strict) if path else Script(), parameters, elements
         )
         if strict and path:
             plan.require_strict()
-        table = lookup.load(lookup_table, strict=strict) if lookup_table else LookupTable()
+        table = lookup.load(Path(lookup_table), strict=strict) if lookup_table else LookupTable()
         blanker = None
         if pixel_script:
-            rules = pixelscript.read(pixel_script, strict=strict)
+            rules = pixelscript.read(Path(pixel_script), strict=strict)
             blanker = Blanker(rules, decompress, pixel_test)
         default = PixelRisk.QUARANTINE if strict else PixelRisk.ALLOW
         return cls(
