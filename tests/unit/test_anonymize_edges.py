@@ -130,3 +130,16 @@ def test_letters_of_a_patient_identifier_are_found_with_another_number(typed: st
     profile = Profile.basic((), Pseudonyms.of("a key of this test, long enough"))
     out = Anonymizer.from_script(None, profile=profile)(ds)
     assert out.Manufacturer == "ANONYMIZED"
+
+
+@pytest.mark.parametrize(
+    ("identifier", "number", "left"),
+    [("12345678", "12345678", None), ("P1", "19700101", None), ("1024", "1024", 1024)],
+)
+def test_a_number_that_is_an_identifier_does_not_stay(
+    identifier: str, number: str, left: int | None
+) -> None:
+    ds = sample()
+    ds.PatientID, ds.PatientBirthDate, ds.InstanceNumber = identifier, "19700101", number
+    profile = Profile.basic((), Pseudonyms.of("a key of this test, long enough"))
+    assert Anonymizer.from_script(None, profile=profile)(ds).InstanceNumber == left

@@ -52,7 +52,9 @@ def value_of(element: Element, how: Encoding) -> bytes:
 
 
 def element(tag: int, vr: str, value: bytes, order: str = "<") -> bytes:
-    return struct.pack(order + "HH2sHI", tag >> 16, tag & 0xFFFF, vr.encode(), 0, len(value)) + value
+    return (
+        struct.pack(order + "HH2sHI", tag >> 16, tag & 0xFFFF, vr.encode(), 0, len(value)) + value
+    )
 
 
 def anonymized(raw: bytes, rules: str = RULES, mode: str = "strict") -> tuple[Result, bytes]:

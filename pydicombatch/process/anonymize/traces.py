@@ -20,6 +20,7 @@ _SHORTEST_WORD: Final = 3  # characters of a part of a name
 _SHORTEST: Final = 4  # of another identifier; a shorter one is met by chance
 _SHORTEST_WITHIN: Final = 6  # where any bytes may stand beside it
 _LETTERS: Final = re.compile(rf"[^\W\d_]{{{_SHORTEST_WITHIN},}}")
+_BIRTH_DATE: Final = 0x00100030
 _PATIENT: Final = 0x0010  # group; its identifiers are looked for by their letters alone, too
 
 
@@ -36,6 +37,11 @@ class Traces:
         if not self.words.isdisjoint([upper.strip(), *_WORD.findall(upper)]):
             return True
         return any(word in upper for word in self.words if len(word) >= _SHORTEST_WITHIN)
+
+    def is_one(self, number: str) -> bool:
+        """Whether a number is a long one, as a whole: a short one is met by chance."""
+        digits = number.strip().lstrip("+-")
+        return len(digits) >= _SHORTEST_WITHIN and digits in self.words
 
     def within(self, value: bytes) -> bool:
         """Whether bytes hold a long one as it was written."""
@@ -62,7 +68,7 @@ def _found(level: DataSet, is_listed: Callable[[int], bool]) -> Iterator[str]:
             yield from _found(item, is_listed)
         tag = element.tag
         named = element.vr in _TEXTS and is_listed(tag) and _names(tag)
-        if named or element.vr == "PN":
+        if named or element.vr == "PN" or tag == _BIRTH_DATE:
             yield from _parts(level, element)
 
 

@@ -113,7 +113,10 @@ class Unlisted:
 
     def _number(self, _: DataSet, element: Element) -> Element:
         text = element.value.decode("latin-1").strip("\0")
-        fits = all(_DECIMAL.fullmatch(value) for value in text.split("\\"))
+        fits = all(
+            _DECIMAL.fullmatch(value) and not self.traces.is_one(value)
+            for value in text.split("\\")
+        )
         return element if fits else element._replace(value=b"")
 
     def _uid(self, _: DataSet, element: Element) -> Element:
