@@ -18,9 +18,6 @@ SET_ASIDE = {
     ("ctp-NBIA", "s25_sr_deep"): KEPT,
     ("dat-default", "pd_test-SR"): KEPT,
     ("dat-default", "s25_sr_deep"): KEPT,
-    # Coding Scheme UID in a sequence that the script does not enter, though it hashes the attribute
-    ("ctp-NBIA", "pd_reportsi"): KEPT,
-    ("dat-default", "pd_reportsi"): KEPT,
     # Referenced SOP Instance UIDs of the original study in sequences of a report
     ("ctp-profile-TCIA-Basic", "pd_test-SR"): KEPT,
     ("ctp-profile-DICOM-PS3.15-Basic", "pd_test-SR"): KEPT,

@@ -88,6 +88,17 @@ def test_big_endian_items_are_looked_into() -> None:
     assert anonymized(raw)[0].status is Status.QUARANTINED
 
 
+def test_a_uid_that_names_a_coding_scheme_or_is_of_the_standard_identifies_nobody() -> None:
+    rules = RULES.replace("00100020", "0008010C").replace("00100010", "0008010D")
+    for tag, uid, status in (
+        (0x0008010C, b"1.2.3.4", Status.OK),
+        (0x0008010D, b"1.2.840.10008.2.16.4", Status.OK),
+        (0x0008010D, b"1.2.3.4", Status.QUARANTINED),
+    ):
+        body = value_of(Element(tag, "UI", uid), LITTLE)
+        assert anonymized(encoded() + element(0x00081032, "SQ", body), rules)[0].status is status
+
+
 def test_a_sequence_within_a_hidden_one_is_looked_into() -> None:
     deepest = DataSet({0x00100010: Element(0x00100010, "PN", CANARY)})
     inner = value_of(Element(0x00081140, "SQ", b"", (deepest,)), IMPLICIT)
@@ -123,6 +134,13 @@ def test_the_profile_enters_sequences_that_are_called_un() -> None:
     assert out.ReferencedImageSequence[0].PatientName == ""
     junk = b"\xfe\xff\x00\xe0" + CANARY
     assert "ReferencedImageSequence" not in profiled(encoded() + element(0x00081140, "UN", junk))
+
+
+def test_an_identifier_in_a_sequence_that_is_called_un_is_found_elsewhere() -> None:
+    inner = value_of(Element(0x00100010, "PN", CANARY), IMPLICIT)
+    typed = struct.pack("<HH2sH", 0x0018, 0x1210, b"SH", 8) + b"CANARY f"
+    out = profiled(encoded() + typed + element(0x00400275, "UN", inner))
+    assert out.ConvolutionKernel == "ANONYMIZED"
 
 
 def test_newer_attributes_are_treated_by_their_vr_in_implicit_vr() -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from pydicom.datadict import keyword_for_tag
 
+from pydicombatch.process.anonymize import hidden
 from pydicombatch.process.anonymize.contents import contents
 from pydicombatch.process.anonymize.instance import DataSet, Element
 from pydicombatch.process.anonymize.vocabulary import VOCABULARY
@@ -63,7 +64,8 @@ def of(root: DataSet, is_listed: Callable[[int], bool]) -> Traces:
 
 
 def _found(level: DataSet, is_listed: Callable[[int], bool]) -> Iterator[str]:
-    for element in level:
+    for written in level:
+        element = hidden.named(written, level) or written
         for item in element.items or ():
             yield from _found(item, is_listed)
         tag = element.tag

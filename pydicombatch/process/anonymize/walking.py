@@ -12,9 +12,11 @@ from pydicombatch.process.anonymize.context import Context, Program, QuarantineE
 from pydicombatch.process.anonymize.instance import (
     CHARSET_TAG,
     CODE_SEQUENCE,
+    CODING_SCHEME_UID,
     PIXEL_DATA,
     DataSet,
     Element,
+    is_registered,
 )
 from pydicombatch.process.anonymize.javatext import int_or, trim
 from pydicombatch.process.anonymize.lookup import LookupTable
@@ -205,6 +207,8 @@ class Run:
             return False
         if inner.items is not None:
             return action.constant == _REMOVE
+        if inner.vr == "UI" and (inner.tag == CODING_SCHEME_UID or is_registered(inner)):
+            return False  # it says what a code means, of nobody
         try:
             result = self._run(item, out, inner, action)
         except (QuarantineError, SkipError):
