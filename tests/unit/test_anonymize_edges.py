@@ -99,6 +99,18 @@ def test_bytes_that_are_not_utf_8_are_replaced_for_the_java_tool_and_refused_by_
         Anonymizer.from_script(script, lookup_table=table)
 
 
+def test_a_condition_with_an_unknown_parameter_is_literal_to_the_java_tool_and_refused_by_strict(
+    tmp_path: Path,
+) -> None:
+    text = "@if(PatientID,contains,@NONE){yes}{no}"
+    assert result_of(text) == "no"
+    assert result_of(text.replace("@NONE", "P")) == "yes"
+    script = tmp_path / "a.script"
+    script.write_text(f'<s><e en="T" t="00104000" n="">{text}</e></s>')
+    with pytest.raises(ConfigError, match="Parameter NONE is not defined"):
+        Anonymizer.from_script(script)
+
+
 def test_a_group_to_keep_may_have_more_zeros() -> None:
     read = parse('<s><k en="T" t="000018">x</k><k en="T" t="18"/><k en="T" t="1x"/></s>')
     assert read.keep_groups == {0x18}
