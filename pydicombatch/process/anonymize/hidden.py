@@ -9,7 +9,7 @@ from pydicombatch.process.anonymize.instance import DataSet, Element
 from pydicombatch.process.anonymize.reading import Encoding, NotDicomError, Reader
 from pydicombatch.process.anonymize.tables import KNOWN_VRS
 
-_VRS: Final = frozenset(("UN", "OB"))
+VRS: Final = frozenset(("UN", "OB"))
 _ITEMS: Final = {False: b"\xfe\xff\x00\xe0", True: b"\xff\xfe\xe0\x00"}  # by big endian
 
 
@@ -20,7 +20,7 @@ def items(element: Element, level: DataSet) -> Iterator[DataSet]:
     know a private sequence leave it as the file was.
     """
     yield from element.items or ()
-    if element.items is not None or element.vr not in _VRS:
+    if element.items is not None or element.vr not in VRS:
         return
     for encoding in (
         Encoding(explicit=False),

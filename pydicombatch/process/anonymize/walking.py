@@ -109,7 +109,7 @@ class Run:
             tag = element.tag
             result = self._decided(source, out, element)
             if result is element:
-                if self.strict:
+                if self.strict and (element.items or element.vr in hidden.VRS):
                     self.require_clean(element, source)
                 continue
             if result is None:
