@@ -7,14 +7,34 @@ instances. So a part is never taken for another one, whatever has been stored si
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
 from pydicombatch.report.export.headers import Row, Wanted
 
 FOLDER = "export"  # in the state directory
+TABLE = "table"  # a file in it: where the table of the export at work is written
 TOGETHER = 250  # instances of a part
 ODD = "surrogatepass"
+
+
+def begin(folder: Path, table: Path) -> None:
+    """Remove what a killed export was at, and its unfinished table, wherever that is."""
+    for file in folder.glob(f"{'?' * 64}.[0-9]*"):
+        file.unlink()
+    note = folder / TABLE
+    with suppress(FileNotFoundError):
+        left = Path(os.fsdecode(note.read_bytes()))
+        with suppress(OSError):  # its folder may be gone, or another user's by now
+            left.unlink()
+    note.write_bytes(os.fsencode(table.absolute()))
+
+
+def end(folder: Path) -> None:
+    """Remove all parts: the table is whole."""
+    for file in (*folder.glob("*.jsonl"), folder / TABLE):
+        file.unlink(missing_ok=True)
 
 
 def name(paths: Sequence[str], wanted: Iterable[Wanted]) -> str:
