@@ -330,8 +330,8 @@ def test_an_e_mail_goes_by_tls_of_either_kind_and_a_strange_certificate_is_a_sen
     (line,) = [one for one in again.err.splitlines() if "certificate" in one]
     assert line.endswith(
         f"The certificate of {LOOPBACK}:{ours.port} is not one that we trust for it, and the "
-        "e-mail was not sent. Name the authority that has issued it in notify.email.ca, and the server in "
-        "notify.email.host as its certificate does."
+        "e-mail was not sent. Name the authority that has issued it in notify.email.ca, and the "
+        "server in notify.email.host as its certificate does."
     )
     assert PASSWORD not in again.text + (trusting.state / "run.log").read_text(encoding="utf-8")
 
