@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pydicombatch.core.element_walk import (
     IMPLICIT_LITTLE,
     LONG,
+    PIXEL_DATA,
     UNDEFINED,
     Encoding,
     UnreadableError,
@@ -18,6 +19,7 @@ from pydicombatch.core.element_walk import (
 )
 
 SHORT = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
+TRANSFER_SYNTAX = 0x00020010
 EXPLICIT_LITTLE = Encoding(explicit=True, little=True)
 
 Found = tuple[int, bytes, int, int]  # tag, value representation, offset and length of the value
@@ -57,7 +59,8 @@ def scan(
             tag, vr, value, length = head(data, offset)
         except struct.error:
             raise UnreadableError("it ends early") from None
-        if tag > last:
+        # what is behind the pixels is nothing that anybody asks for, and far away
+        if tag > last and (length != UNDEFINED or tag >= PIXEL_DATA):
             return
         if length == UNDEFINED:
             offset = behind(data, offset, encoding)
@@ -66,6 +69,28 @@ def scan(
         if offset > end:
             raise UnreadableError("it ends early")
         yield tag, vr, value, length
+
+
+def file_meta(data: bytes, start: int) -> tuple[str, int]:
+    """Return the transfer syntax that group 0002 names, and where the data set begins.
+
+    Raises
+    ------
+    UnreadableError
+        If it ends early, or is not what is usual.
+    """
+    syntax, offset = b"", start
+    while data[offset : offset + 2] == b"\x02\x00":  # PS3.10 7.1: explicit, little endian
+        try:
+            tag, _, value, length = _explicit_head(data, offset)
+        except struct.error:
+            raise UnreadableError("it ends early") from None
+        offset = value + length
+        if tag == TRANSFER_SYNTAX:
+            syntax = data[value:offset]
+    if offset > len(data):
+        raise UnreadableError("it ends early")
+    return syntax.decode("latin-1").strip(" \0"), offset
 
 
 def _explicit_head(data: bytes, offset: int) -> Found:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from pydicombatch.core import values
-from pydicombatch.core.element_scan import EXPLICIT_LITTLE, scan
+from pydicombatch.core.element_scan import EXPLICIT_LITTLE, file_meta, scan
 from pydicombatch.core.element_walk import (
     IMPLICIT_LITTLE,
     Buffer,
@@ -31,8 +31,6 @@ from pydicombatch.core.header import (
 )
 
 __all__ = ["Excerpt", "UnreadableError", "plain"]
-TRANSFER_SYNTAX = 0x00020010
-LAST_OF_FILE_META = 0x0002FFFF
 REMEMBERED = 128  # bytes of a value
 UNCERTAIN = frozenset({"SQ", "UN", *values.AMBIGUOUS})  # the dictionary alone does not tell
 
@@ -106,7 +104,7 @@ class Excerpt:
         """
         if data[PREAMBLE : PREAMBLE + 4] != b"DICM":
             raise UnreadableError("it has no preamble")
-        syntax, start = _file_meta(data)
+        syntax, start = file_meta(data, PREAMBLE + 4)
         if not syntax or syntax == BIG_ENDIAN or syntax in DEFLATED:
             raise UnreadableError("it is not of the usual kind")
         explicit = syntax not in IMPLICIT
@@ -136,16 +134,6 @@ class Excerpt:
                     _check(data, offset, self._kinds.get(tag, "CS"))
                 found[tag] = bytes(data[offset : offset + length])
         return found
-
-
-def _file_meta(data: bytes) -> tuple[str, int]:
-    """Return the transfer syntax that group 0002 names, and where the data set begins."""
-    syntax, end = b"", PREAMBLE + 4
-    for tag, _, offset, length in scan(data, end, LAST_OF_FILE_META, explicit=True):
-        end = offset + length
-        if tag == TRANSFER_SYNTAX:
-            syntax = data[offset:end]
-    return syntax.decode("latin-1").strip(" \0"), end
 
 
 def _terms(raw: bytes) -> tuple[str, ...]:

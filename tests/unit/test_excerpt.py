@@ -55,7 +55,7 @@ def test_a_beginning_of_any_length_has_all_values_or_none(length: int, undefined
 
 
 @given(st.data())
-def test_no_byte_that_was_changed_makes_another_error_or_another_value_than_the_whole_has(
+def test_no_byte_that_was_changed_makes_another_error_or_another_value_than_all_of_it_has(
     data: st.DataObject,
 ) -> None:
     bytes_ = bytearray(to_bytes(nested(undefined=True, implicit=data.draw(st.booleans()))))
@@ -63,9 +63,10 @@ def test_no_byte_that_was_changed_makes_another_error_or_another_value_than_the_
         bytes_[data.draw(st.integers(0, 1300))] = data.draw(st.integers(0, 255))
     try:
         found = EXCERPT.of_beginning(bytes(bytes_), whole=True)
+        walked = EXCERPT.of_file(bytes(bytes_))  # looks further, and may find something wrong there
     except UnreadableError:
         return
-    assert found == EXCERPT.of_file(bytes(bytes_))
+    assert found == walked
 
 
 def test_a_file_that_ends_before_the_last_element_is_read_if_it_is_whole() -> None:
