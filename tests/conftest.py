@@ -15,6 +15,7 @@ from tests.support.orthanc import OrthancServer
 settings.register_profile("pydicombatch", deadline=None)
 settings.load_profile("pydicombatch")
 
+Server = OrthancServer | DcmqrscpServer
 OrthancFactory = Callable[..., OrthancServer]
 DcmqrscpFactory = Callable[..., DcmqrscpServer]
 
