@@ -11,17 +11,22 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from pydicom import Dataset
+from pydicom.filereader import read_dataset
 
 from tests.conftest import OrthancFactory
 from tests.support.extraction import Job
-from tests.support.instances import specs
+from tests.support.instances import Spec, files, specs
 from tests.support.orthanc import OrthancServer
 from tests.support.ports import free_port
 from tests.support.proxy import CLEAN, End, Fault, Mixture, Proxy, always, first
 from tests.support.scene import Result, Scene, modality, result
+from tests.support.wiretap import Wiretap
+from tests.support.written import write_csv
 
 SETTINGS = {"DicomScuTimeout": 1, "DicomScpTimeout": 5}  # Orthanc must not wait for us for long
 TIMEOUTS = {"quiet": 1, "grace": 5, "response": 3, "association": 2, "connect": 2}
@@ -167,6 +172,31 @@ def test_f17_a_connection_of_the_archive_to_us_that_dies_costs_one_attempt_at_mo
     assert between.back.faults == 1
     assert result(job) == undisturbed
     assert sum(attempts_of(job)) <= len(between.scene.studies()) + 1
+
+
+def test_f02_what_a_cut_transfer_lacks_is_asked_for_by_its_uids_and_nothing_else(
+    between: Between, tmp_path: Path
+) -> None:
+    large = [Spec(patient=90, instance=one, rows=128, columns=128) for one in range(1, 5)]
+    archive = between.scene.archive
+    archive.load(files(iter(large)))
+    between.back.plan = first(1, Fault(after=80_000, end=End.RST))  # in the third of 33 kB each
+    with Wiretap(archive.port) as wire:
+        job = between.job(tmp_path, pacs={"timeouts": TIMEOUTS, "port": wire.port})
+        write_csv(job.batch, [["StudyInstanceUID"], [large[0].study_uid]])
+        ended = job.run()
+        asked = [identifier(one) for one in wire.data_sets()]
+    assert ended.code == 0, ended.text
+    assert between.back.faults == 1
+    assert set(job.stored()) == {one.sop_uid for one in large}
+    named = [set(found) for one in asked if (found := one.get("SOPInstanceUID"))]
+    assert [len(one) for one in named] == [2]  # all four are stored: these are the other two
+    assert named[0] < {one.sop_uid for one in large}
+
+
+def identifier(data_set: bytes) -> Dataset:
+    """Read the identifier of a request (PS3.4 C.4.1.1.3)."""
+    return read_dataset(BytesIO(data_set), is_implicit_VR=False, is_little_endian=True)
 
 
 @pytest.mark.parametrize(
