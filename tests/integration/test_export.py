@@ -149,8 +149,8 @@ def test_parquet_without_pyarrow_is_refused_with_what_to_install(tmp_path: Path)
 
 
 def test_an_export_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
-    config, files = make(tmp_path, specs(4, 1, 5, 100))
-    assert len(files) == 2000
+    config, files = make(tmp_path, specs(5, 1, 5, 50))
+    assert len(files) == 1250
     folder = tmp_path / "images" / ".pydicombatch" / "export"
     started = subprocess.Popen(
         [
@@ -170,7 +170,7 @@ def test_an_export_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     )
     children = _kill_after_two_parts(started, folder)
     finished = {one.name for one in folder.glob("*.jsonl")}
-    assert 2 <= len(finished) < 8
+    assert 2 <= len(finished) < 5
     assert not (tmp_path / "first.csv").exists()
     assert (tmp_path / ".first.csv.part").exists()
     psutil.wait_procs(children, timeout=20)
