@@ -11,6 +11,8 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as Items
 from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
 
+from pydicombatch.core.escapes import ESCAPE, told_apart, without_nul
+
 INTEGERS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "UV": "Q", "SV": "q"}
 FLOATS = {"FL": "f", "FD": "d"}
 BINARY = frozenset({"OB", "OW", "OF", "OD", "OL", "OV", "UN"})
@@ -21,8 +23,6 @@ LOCAL_TEXT = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT", "UN"})  # (000
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _TAG = re.compile(r"\(?([0-9A-Fa-f]{4}),?([0-9A-Fa-f]{4})\)?")
-_ESCAPE = re.compile(r"\\x([0-9a-fA-F]{2})")
-_BACKSLASH = r"\x5c"  # a backslash that would otherwise begin what looks like an escape
 
 Encoded = str | bytes | int | float | list[str] | list[int] | list[float]
 
@@ -94,17 +94,17 @@ def decode(vr: str, raw: bytes, order: str, terms: Sequence[str], charset: str |
         return "\\".join(_decimal(order + code, part) for part in parts)
     if kind in BINARY and (kind != "UN" or not _looks_like_text(raw)):
         return raw.hex().upper()
-    return _strip(kind, _decode_text(kind, raw, terms, charset)).replace("\0", r"\x00")
+    return without_nul(_strip(kind, _decode_text(kind, raw, terms, charset)))
 
 
 def has_escapes(text: str) -> bool:
     r"""Whether a decoded value holds bytes as `\xNN` that its character set does not know."""
-    return any(found.lower() != "5c" for found in _ESCAPE.findall(text))
+    return any(found.lower() != "5c" for found in ESCAPE.findall(text))
 
 
 def unescape(text: str, encoding: str = "utf-8") -> bytes:
     r"""Give the bytes of a decoded value back: `\xNN` is a byte, the rest is encoded."""
-    parts = _ESCAPE.split(text)
+    parts = ESCAPE.split(text)
     pieces = [
         bytes.fromhex(one) if at % 2 else one.encode(encoding) for at, one in enumerate(parts)
     ]
@@ -202,13 +202,13 @@ def _strip(vr: str, decoded: str) -> str:
 def _decode_text(vr: str, raw: bytes, terms: Sequence[str], charset: str | None) -> str:
     """Decode by what was declared; by the configured set, or UTF-8, where nothing was."""
     if b"\x1b" not in raw and raw.isascii():
-        return _told_apart(raw.decode("ascii"))
+        return told_apart(raw.decode("ascii"))
     names = _known(terms) if vr in LOCAL_TEXT else []
     assumed = _known((charset or "").split("\\")) if not names else []
     for several in (names, assumed, ["utf-8"]):
         decoded = _decoded(vr, raw, several)
         if decoded is not None:
-            return _told_apart(decoded)
+            return told_apart(decoded)
     return "".join(chr(one) if one < 0x80 else f"\\x{one:02x}" for one in _told_apart_bytes(raw))  # noqa: PLR2004
 
 
@@ -226,13 +226,8 @@ def _decoded(vr: str, raw: bytes, names: list[str]) -> str | None:
     return None
 
 
-def _told_apart(text: str) -> str:
-    """Escape the backslash of what would be read as an escape."""
-    return _ESCAPE.sub(lambda found: f"{_BACKSLASH}{found[0][1:]}", text) if "\\x" in text else text
-
-
 def _told_apart_bytes(raw: bytes) -> bytes:
-    return _told_apart(raw.decode("latin-1")).encode("latin-1")
+    return told_apart(raw.decode("latin-1")).encode("latin-1")
 
 
 def _known(terms: Sequence[str]) -> list[str]:

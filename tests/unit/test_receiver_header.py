@@ -5,7 +5,7 @@ import zlib
 from io import BytesIO
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.charset import python_encoding
@@ -157,6 +157,9 @@ def test_a_data_set_laid_out_as_the_last_but_with_another_element_is_read_step_b
     st.lists(st.sampled_from([*charset.CODECS, "nonsense"]), max_size=3),
     st.booleans(),
 )
+@example(b"\x01\x00\x01", [], False)
+@example(b"\\x41", [], True)
+@example(b"\\x41\xff", ["ISO_IR 192"], True)
 def test_text_is_decoded_as_everywhere_else_or_left_alone(
     value: bytes, terms: list[str], local: bool
 ) -> None:

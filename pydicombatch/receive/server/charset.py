@@ -5,6 +5,8 @@ Says what `core.values.decode` says for LO, SH and UI, or nothing.
 
 from collections.abc import Sequence
 
+from pydicombatch.core.escapes import told_apart, without_nul
+
 _DEFAULT = "iso8859"
 CODECS = {  # Defined Terms of PS3.3 C.12.1.1.2 with Python's codec for them
     "": _DEFAULT,
@@ -58,7 +60,7 @@ def decode(raw: bytes, character_set: bytes, *, local: bool) -> str | None:
         Whether that applies: to LO and SH it does, to UI it does not.
     """
     if raw.isascii() and _ESCAPE not in raw:
-        return _stripped(raw.decode("ascii"))
+        return _stripped(told_apart(raw.decode("ascii")))
     names = _names(character_set) if local else []
     if len(names) > 1 and _ESCAPE in raw:
         return None
@@ -77,11 +79,12 @@ def _names(character_set: bytes) -> list[str]:
 def _first(codecs: Sequence[str], raw: bytes, *, several: bool) -> str:
     for codec in (*codecs, *(() if several else ("utf-8",))):
         try:
-            return raw.decode(codec)
+            return told_apart(raw.decode(codec))
         except UnicodeError:
             continue
-    return raw.decode("ascii", "backslashreplace")
+    return told_apart(raw.decode("latin-1")).encode("latin-1").decode("ascii", "backslashreplace")
 
 
 def _stripped(text: str) -> str:
-    return "\\".join(part.strip(" \0") for part in text.split("\\")).strip(" \0")
+    parts = "\\".join(part.strip(" \0") for part in text.split("\\"))
+    return without_nul(parts.strip(" \0"))
