@@ -60,7 +60,7 @@ def scan(
         except struct.error:
             raise UnreadableError("it ends early") from None
         # what is behind the pixels is nothing that anybody asks for, and far away
-        if tag > last and (length != UNDEFINED or tag >= PIXEL_DATA):
+        if tag > last and (length != UNDEFINED or tag == PIXEL_DATA):
             return
         if length == UNDEFINED:
             offset = behind(data, offset, encoding)
