@@ -160,6 +160,7 @@ def test_a_data_set_laid_out_as_the_last_but_with_another_element_is_read_step_b
 @example(b"\x01\x00\x01", [], False)
 @example(b"\\x41", [], True)
 @example(b"\\x41\xff", ["ISO_IR 192"], True)
+@example(b"\xc3\xa9", ["ISO_IR 127", ""], True)
 def test_text_is_decoded_as_everywhere_else_or_left_alone(
     value: bytes, terms: list[str], local: bool
 ) -> None:

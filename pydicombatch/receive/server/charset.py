@@ -64,8 +64,7 @@ def decode(raw: bytes, character_set: bytes, *, local: bool) -> str | None:
     names = _names(character_set) if local else []
     if len(names) > 1 and _ESCAPE in raw:
         return None
-    text = _first([CODECS[name] for name in names[:1]], raw, several=len(names) > 1)
-    return _stripped(text)
+    return _stripped(_first([*(CODECS[name] for name in names[:1]), "utf-8"], raw))
 
 
 def _names(character_set: bytes) -> list[str]:
@@ -76,8 +75,8 @@ def _names(character_set: bytes) -> list[str]:
     return kept if len(kept) > 1 or (kept and kept[0] not in {"", "ISO_IR 6"}) else []
 
 
-def _first(codecs: Sequence[str], raw: bytes, *, several: bool) -> str:
-    for codec in (*codecs, *(() if several else ("utf-8",))):
+def _first(codecs: Sequence[str], raw: bytes) -> str:
+    for codec in codecs:
         try:
             return told_apart(raw.decode(codec))
         except UnicodeError:
