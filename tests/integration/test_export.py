@@ -228,5 +228,10 @@ def test_purge_removes_what_an_interrupted_export_has_read(tmp_path: Path) -> No
     export(extraction.config, tmp_path / "x.csv")
     left = extraction.config.state_directory / "export" / "part.jsonl"
     left.write_text("identified", encoding="utf-8")
+    table = tmp_path / ".x.csv.part"
+    table.write_text("identified", encoding="utf-8")
+    (left.parent / "table").write_text(str(table), encoding="utf-8")
     assert command("purge", str(config), cwd=tmp_path).code == 0
     assert not left.exists()
+    assert not table.exists()
+    assert (tmp_path / "x.csv").exists(), "that is somebody's"

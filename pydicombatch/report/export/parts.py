@@ -19,16 +19,23 @@ TOGETHER = 250  # instances of a part
 ODD = "surrogatepass"
 
 
+def left_table(folder: Path) -> list[Path]:
+    """Return the unfinished table of a killed export, wherever it is; none if there is none."""
+    try:
+        table = Path(os.fsdecode((folder / TABLE).read_bytes()))
+    except OSError:
+        return []
+    return [table] if table.name.endswith(".part") and table.is_file() else []
+
+
 def begin(folder: Path, table: Path) -> None:
-    """Remove what a killed export was at, and its unfinished table, wherever that is."""
+    """Remove what a killed export was at, its unfinished table too, and note where ours will be."""
     for file in folder.glob(f"{'?' * 64}.[0-9]*"):
         file.unlink()
-    note = folder / TABLE
-    with suppress(FileNotFoundError):
-        left = Path(os.fsdecode(note.read_bytes()))
-        with suppress(OSError):  # its folder may be gone, or another user's by now
-            left.unlink()
-    note.write_bytes(os.fsencode(table.absolute()))
+    for file in left_table(folder):
+        with suppress(OSError):  # it may lie where this user may not write any more
+            file.unlink()
+    (folder / TABLE).write_bytes(os.fsencode(table.absolute()))
 
 
 def end(folder: Path) -> None:
