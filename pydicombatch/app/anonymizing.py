@@ -38,6 +38,7 @@ class Source:
     path: Path
     relative: PurePath  # below the input folder and below the output
     named: bool = False  # on the command line itself
+    unread: str = ""  # why what it may hold stays unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Done:
     def is_well(self) -> bool:
         """Whether all that was asked for was done."""
         if self.fate is Fate.LEFT_OUT:
-            return not self.source.named
+            return not (self.source.named or self.source.unread)
         return self.fate is Fate.ANONYMIZED
 
 
@@ -81,11 +82,28 @@ def _below(path: Path, hidden: Path) -> Iterator[Source]:
     if not path.is_dir():
         yield Source(path, PurePath(path.name), named=True)
         return
-    for folder, folders, files in os.walk(path):
+    errors: list[OSError] = []
+    for folder, folders, files in os.walk(path, onerror=errors.append):
         place = Path(folder)
         folders[:] = sorted(name for name in folders if _is_input(place / name, hidden))
-        for name in sorted(files):
-            yield Source(place / name, (place / name).relative_to(path))
+        linked = [name for name in folders if _unfollowed(place / name)]
+        for name in sorted(files) + linked:
+            one = place / name
+            yield Source(one, one.relative_to(path), unread=_unfollowed(one))
+    for error in errors:
+        one = Path(error.filename)
+        yield Source(one, one.relative_to(path), unread="The folder cannot be read")
+
+
+def _unfollowed(path: Path) -> str:
+    try:
+        if not path.is_symlink() or path.is_file():
+            return ""
+        if path.is_dir():  # it may lead round in a circle
+            return "It is a link to a folder, which is not followed"
+        return "" if path.exists() else "It is a link to nothing that can be read"
+    except OSError:  # such as a path that is too long
+        return ""
 
 
 def _is_input(folder: Path, hidden: Path) -> bool:
@@ -185,7 +203,7 @@ class Anonymization:
             return None if self._stop.is_set() else next(todo, None)
 
     def _anonymize(self, one: Source, pool: Workers) -> Done:
-        reason = _left_out(one.path)
+        reason = one.unread or _left_out(one.path)
         if reason:
             return Done(one, Fate.LEFT_OUT, reason)
         unfinished = self._work / f"{threading.get_ident()}.dcm"

@@ -68,19 +68,25 @@ def lines(forecast: Forecast, output: Path | None) -> Iterator[str]:
     yield _row("Retrieves", str(what.retrieves))
     yield _row("Studies", str(what.studies))
     yield _row("Series", "not known" if what.series is None else str(what.series))
-    yield _row("Instances", str(what.instances))
+    least = "at least " if what.unknown else ""  # what is not known is in none of the sums
+    yield _row("Instances", f"{least}{what.instances}")
     if what.unknown:
         yield _row("Retrieves of unknown size", str(what.unknown))
-    yield _row("Estimated size", _size(what.bytes))
-    yield _row("Estimated time", _duration(forecast.seconds))
+    yield _row("Estimated size", f"{least}{_size(what.bytes)}")
+    yield _row("Estimated time", f"{least}{_duration(forecast.seconds)}")
     yield _row("Done, if begun now", forecast.finish_text)
     if forecast.stores_here:
-        room = "enough" if forecast.fits else "NOT ENOUGH"
-        yield _row("Free on the disk", f"{_size(forecast.free)}, {room}")
+        yield _row("Free on the disk", f"{_size(forecast.free)}, {_room(forecast)}")
     if output is not None:
         yield _row("Plan", str(output))
     if counts.pending:
         yield "The plan is not complete; start it again to go on where it was."
+
+
+def _room(forecast: Forecast) -> str:
+    if not forecast.fits:
+        return "NOT ENOUGH"
+    return "not known whether enough" if forecast.volume.unknown else "enough"
 
 
 def _row(name: str, value: str) -> str:

@@ -35,6 +35,7 @@ class Pending:
     tries: int = 0  # attempts that have failed since it was last decided
     due: datetime | None = None  # not before; None: at once
     owner: int | None = None  # of a retrieve: the row that selected it; None: it is a row itself
+    instances: int | None = None  # of a retrieve: as the archive counts; None: not known
 
 
 @dataclass(frozen=True, slots=True)

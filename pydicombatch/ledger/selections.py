@@ -22,7 +22,7 @@ ON CONFLICT (identity) DO UPDATE SET
 RETURNING id
 """
 RETRIEVES = """
-SELECT id, line, identity, keys, attempts, tries, due, owner
+SELECT id, line, identity, keys, attempts, tries, due, owner, instances
 FROM selected JOIN request ON id = request
 WHERE row = ? AND outcome IS NULL ORDER BY number
 """
@@ -161,8 +161,10 @@ def retrieves(db: sqlite3.Connection, row: int) -> tuple[Pending, ...]:
     """Return the retrieves of a row that are not decided."""
     found = db.execute(RETRIEVES, (row,))
     return tuple(
-        Pending(number, line, identity, _keys(keys), attempts, tries, _moment(due), owner)
-        for number, line, identity, keys, attempts, tries, due, owner in found
+        Pending(
+            number, line, identity, _keys(keys), attempts, tries, _moment(due), owner, instances
+        )
+        for number, line, identity, keys, attempts, tries, due, owner, instances in found
     )
 
 

@@ -38,7 +38,7 @@ class CsvTable:
                 yield from self._read(stream)
         except UnicodeError as exc:
             raise ConfigError.of(
-                "The batch file has bytes that are no text", "Save it as UTF-8", str(self.path)
+                "It has bytes that are no text", "Save it as UTF-8", str(self.path)
             ) from exc
         except OSError as exc:
             raise unreadable(self.path, exc) from exc
@@ -62,7 +62,7 @@ class CsvTable:
                     yield record
         except csv.Error as exc:
             raise ConfigError.of(
-                "The batch file cannot be read from this line on: a quote is not closed, is "
+                "It cannot be read from this line on: a quote is not closed, is "
                 "followed by text, or a cell is far too long",
                 'Write a quote inside a quoted cell twice ("")',
                 str(self.path),

@@ -10,12 +10,12 @@ from pydicombatch.core.matching import is_uid
 from pydicombatch.core.model import Key, Request, RequestType
 from pydicombatch.core.records import Retrieve, Selected
 from pydicombatch.plan.cells import Bad, Record
-from pydicombatch.plan.csv_table import DELIMITERS, CsvTable, encoding_of, unreadable
+from pydicombatch.plan.csv_table import DELIMITERS, CsvTable, encoding_of
 from pydicombatch.plan.requests import retrieve_identity
 from pydicombatch.select.levels import LEVELS, UNIQUE_KEYS, is_one_value
 
-LINE, LEVEL, MODALITY, INSTANCES, BYTES = (
-    "Line", "QueryRetrieveLevel", "Modality", "Instances", "Bytes",
+LINE, LEVEL, MODALITY, INSTANCES, BYTES, CHECK = (
+    "Line", "QueryRetrieveLevel", "Modality", "Instances", "Bytes", "Check",
 )  # fmt: skip
 AGAIN = "Make the plan anew, and only delete lines from it"
 MOST_FINDINGS = 50
@@ -39,7 +39,17 @@ def header(model: str, level: str, shown: Iterable[str]) -> list[str]:
     levels = LEVELS[model][: LEVELS[model].index(level) + 1]
     keys = [UNIQUE_KEYS[one] for one in levels]
     more = [path for path in shown if path not in {*keys, LEVEL, MODALITY}]
-    return [LINE, LEVEL, *keys, MODALITY, INSTANCES, BYTES, *more]
+    return [LINE, LEVEL, *keys, MODALITY, INSTANCES, BYTES, *more, CHECK]
+
+
+def check_of(line: int, keys: Iterable[Key]) -> str:
+    """Return what tells whether a line is as it was written.
+
+    A column of a spreadsheet may have been sorted alone, or a digit of a UID been lost. It begins
+    with a letter, so that it stays a text.
+    """
+    named = repr((line, [(key.path, key.value) for key in keys]))
+    return f"c{sha256(named.encode()).hexdigest()[:10]}"
 
 
 def line_of(names: Iterable[str], one: Selected, size: int | None) -> list[str]:
@@ -51,6 +61,7 @@ def line_of(names: Iterable[str], one: Selected, size: int | None) -> list[str]:
         MODALITY: one.modality,
         INSTANCES: "" if one.instances is None else str(one.instances),
         BYTES: "" if size is None else str(size),
+        CHECK: check_of(one.line, one.keys),
     }
     return [found.get(name, "") for name in names]
 
@@ -77,7 +88,7 @@ def read(
     records = _records(path)
     first = next(records, None)
     names = [cell if isinstance(cell, str) else "" for cell in first.cells] if first else []
-    lacking = [name for name in (LINE, LEVEL) if name not in names]
+    lacking = [name for name in (LINE, LEVEL, CHECK) if name not in names]
     if first is None or lacking:
         problem = f"The plan has no column {lacking[0]}" if first else "The plan is empty"
         raise ConfigError.of(problem, AGAIN, str(path), 1)
@@ -95,10 +106,9 @@ def read(
 
 
 def _records(path: Path) -> Iterator[Record]:
-    try:
-        encoding = encoding_of(path)
-    except OSError as exc:
-        raise unreadable(path, exc) from exc
+    if not path.is_file():
+        raise ConfigError.of("The plan is no file", AGAIN, str(path))
+    encoding = encoding_of(path)
     tables = [CsvTable(path, encoding, delimiter) for delimiter in DELIMITERS]
     return max(tables, key=lambda one: len(one.header())).records()
 
@@ -124,6 +134,8 @@ class _Reader:
     def take(self, record: Record) -> str:
         """Take a line; return what is wrong with it, "" when nothing is."""
         cells = record.cells
+        if not any(cells):  # its cells were cleared, which is what deleting means to many
+            return ""
         if any(isinstance(cell, Bad) for cell in cells) or len(cells) != len(self._names):
             return "The line has not the cells that the header names, or damaged ones"
         found = {
@@ -136,6 +148,8 @@ class _Reader:
         keys = self._keys(found)
         if isinstance(keys, str):
             return keys
+        if found[CHECK] != check_of(request.row, keys):
+            return "The line is not as the plan had it: its Line, level or UIDs were changed"
         return _contradiction(request, keys) or self._add(request.row, keys, found)
 
     def _keys(self, found: Mapping[str, str]) -> tuple[Key, ...] | str:

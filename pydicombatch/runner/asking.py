@@ -1,7 +1,7 @@
 """Queries that belong to one row: each goes through the gate, is reviewed and tried again."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from pydicombatch.core.errors import TransientError
@@ -9,6 +9,7 @@ from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Key, Match, Outcome, Request, RequestType
 from pydicombatch.core.ports import Archive
 from pydicombatch.core.records import Pending
+from pydicombatch.runner.answers import LEVEL
 from pydicombatch.runner.inventory import Turn
 from pydicombatch.runner.judge import Judgement
 from pydicombatch.runner.querying import Means, Query
@@ -87,8 +88,15 @@ class Asking:
 
         judgement = Query(self.means, self.archive, request, keep, self.turn).carry_out(self.today)
         if judgement.result.outcome not in ANSWERED:
-            raise UnansweredError(judgement)
+            raise UnansweredError(_located(judgement, request))
         return found
+
+
+def _located(judgement: Judgement, request: Request) -> Judgement:
+    """Add at which level it was asked: the row itself may name none."""
+    result = judgement.result
+    reason = f"{result.reason} (asked at {request.value(LEVEL)} level)"
+    return replace(judgement, result=replace(result, reason=reason))
 
 
 Ask = Callable[[str, tuple[Key, ...]], list[dict[str, str]]]

@@ -23,6 +23,8 @@ class Counting:
     def __init__(self, ask: Ask, model: str) -> None:
         self._ask = ask
         self._model = model
+        self._last = ("", "")  # level and unique key of the entity that was counted last
+        self._cache: dict[tuple[str, str], list[Entity]] = {}  # what was asked for it
 
     def complete(
         self, entity: Mapping[str, str], level: str, paths: Iterable[str]
@@ -44,7 +46,7 @@ class Counting:
             The values that were missing.
         """
         found: dict[str, str] = {}
-        cache: dict[tuple[str, str], list[Entity]] = {}
+        cache = self._cached(level, entity.get(UNIQUE_KEYS[level], ""))
         for path in paths:
             of, below, *_ = COUNTS.get(path) or COLLECTED.get(path) or ("", "")
             if entity.get(path, "").strip() or not self._can_count(entity, level, of, below):
@@ -55,6 +57,11 @@ class Counting:
                 values = self._values(entity, of, below, COLLECTED[path][2], cache)
                 found[path] = "\\".join(sorted(values))
         return found
+
+    def _cached(self, level: str, unique: str) -> dict[tuple[str, str], list[Entity]]:
+        if (level, unique) != self._last:
+            self._last, self._cache = (level, unique), {}
+        return self._cache
 
     def _can_count(self, entity: Mapping[str, str], level: str, of: str, below: str) -> bool:
         """Tell whether it is about this level; Study Root has the patient's at its own."""

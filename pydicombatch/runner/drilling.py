@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator
 from datetime import date
 
 from pydicombatch.core.model import Key
+from pydicombatch.runner.asking import UnansweredError
 from pydicombatch.runner.counting import Counting
 from pydicombatch.select.choice import Choice
-from pydicombatch.select.levels import UNIQUE_KEYS, is_derived, level_of
+from pydicombatch.select.levels import INSTANCES, UNIQUE_KEYS, is_derived, level_of
 from pydicombatch.select.route import Route
 from pydicombatch.select.rules import Rules, Values, belongs
 
@@ -27,15 +28,27 @@ class Drill:
         What relative dates count from.
     choice
         Takes what fits, and hears of what does not.
+    counts
+        Whether what decides nothing, but is good to know, is counted where it is not told.
     """
 
-    def __init__(self, ask: Ask, route: Route, rules: Rules, today: date, choice: Choice) -> None:
+    def __init__(
+        self,
+        ask: Ask,
+        route: Route,
+        rules: Rules,
+        today: date,
+        choice: Choice,
+        *,
+        counts: bool = True,
+    ) -> None:
         self._ask = ask
         self._route = route
         self._rules = rules
         self._today = today
         self._choice = choice
         self._counting = Counting(ask, route.model)
+        self.counts = counts  # False when the archive refuses the queries that takes
 
     def hierarchical(self) -> list[Entity]:
         """Ask level by level; return what was found at the lowest one and fits."""
@@ -68,12 +81,14 @@ class Drill:
         for answer in self._ask(route.model, route.query(level, above)):
             entity = _joined(above, answer)
             own = answer.get(UNIQUE_KEYS[level], "").strip()
-            if entity is None or not own or own in seen:
+            if entity is None or (own and own in seen):
                 continue
             seen.add(own)
             if not self._fits(entity, depth + 1):
                 continue
-            if depth + 1 == len(route.levels):
+            if not own:
+                self._choice.skip()
+            elif depth + 1 == len(route.levels):
                 yield entity
             else:
                 yield from self._walk(depth + 1, entity)
@@ -83,7 +98,7 @@ class Drill:
         route, where = self._route, self._rules.where
         known = frozenset(route.levels[:depth])
         if not belongs(route.keys, entity, route.model, known):
-            self._choice.drop(())
+            self._choice.drop((), entity)
             return False
 
         def is_plain(path: str) -> bool:
@@ -92,20 +107,37 @@ class Drill:
         def is_known(path: str) -> bool:
             return level_of(path, route.model) in known or path in route.context
 
+        decided = is_plain
         if where.may_hold(entity, self._today, is_plain):
+            decided = is_known
             level = route.levels[depth - 1]
-            entity |= self._counting.complete(entity, level, self._needed(level))
+            entity |= self._counting.complete(entity, level, self._decisive(level))
             if where.may_hold(entity, self._today, is_known):
+                entity |= self._counted(entity, level)
                 return True
-        self._choice.drop(where.culprits({**entity}, self._today) if depth else ())
+        culprits = (path for path in where.culprits(entity, self._today) if decided(path))
+        self._choice.drop(tuple(culprits), entity)
         return False
 
-    def _needed(self, level: str) -> list[str]:
+    def _decisive(self, level: str) -> list[str]:
         """Return what has to be counted of an entity that fits so far."""
         paths = [path for path in self._rules.where.paths if is_derived(path)]
-        if self._rules.instances and level == self._rules.level:
-            paths += [path for path in self._route.wanted if is_derived(path)]
+        if level == self._rules.level and self._rules.most("INSTANCES") is not None:
+            paths.append(INSTANCES.get(level, ""))
         return paths
+
+    def _counted(self, entity: Entity, level: str) -> Entity:
+        """Count what a plan shows; an archive that refuses to be asked for it need not tell."""
+        if not (self.counts and self._rules.instances and level == self._rules.level):
+            return {}
+        paths = [path for path in self._route.wanted if is_derived(path)]
+        try:
+            return self._counting.complete(entity, level, paths)
+        except UnansweredError as exc:
+            if exc.judgement.again:
+                raise
+            self.counts = False
+            return {}
 
 
 def may_be_relational(route: Route, rules: Rules) -> bool:

@@ -50,16 +50,28 @@ class Inventory:
         What is known of the archive.
     turn
         Waits until one more request may leave; raises what says that none may.
+    told
+        Instances of the request, if the archive has counted them for us just now.
     """
 
-    def __init__(self, archive: Archive, request: Request, habits: Habits, turn: Turn) -> None:
+    def __init__(
+        self,
+        archive: Archive,
+        request: Request,
+        habits: Habits,
+        turn: Turn,
+        told: int | None = None,
+    ) -> None:
         self._archive = archive
         self._request = request
         self._habits = habits
         self._turn = turn
+        self._told = told
 
-    def related(self) -> int | None:
+    def related(self, *, again: bool = False) -> int | None:
         """Return how many instances the archive counts for the request; None: it does not tell.
+
+        What a selection has just been told is not asked for `again` unless that is wanted.
 
         Raises
         ------
@@ -69,6 +81,8 @@ class Inventory:
         query = drill.counting(self._request) if self._habits.counts else None
         if query is None:
             return None
+        if self._told is not None and not again:
+            return self._told
         rows = self._ask(query, tries=1)
         found = None if rows is None else drill.counted(self._request, rows)
         self._habits.counted(told=found is not None)

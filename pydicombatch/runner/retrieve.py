@@ -59,7 +59,8 @@ class Retrieval:
         self._ids: list[int] = []
         self._is_spent = False  # the message id has been used
         self._evidence = Evidence()
-        inventory = Inventory(archive, self._request, around.habits, self._take_turn)
+        about = archive, self._request, around.habits, self._take_turn
+        inventory = Inventory(*about, told=pending.instances)
         self._inventory = inventory
 
     def carry_out(self) -> tuple[int, Judgement]:
@@ -137,7 +138,9 @@ class Retrieval:
         held, related = len(holding.all), None
         if not self._around.verify_instances:
             with suppress(NoTurnError):  # a stop lets what has come in full be complete
-                related = self._inventory.related() if not tally.failed else None
+                # without counters of its own the count of the selection is all there would be
+                alone = tally.sent is None
+                related = self._inventory.related(again=alone) if not tally.failed else None
             if not is_doubtful(tally, self._evidence, held, related):
                 return related, None
         listed = self._inventory.instances(at_least(tally, held, related))

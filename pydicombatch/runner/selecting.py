@@ -76,6 +76,7 @@ class Selecting:
     abilities: Abilities = field(default_factory=Abilities)
     only_plans: bool = False
     shown: tuple[str, ...] = ()
+    _counts: bool = True  # whether the archive lets us count what it does not tell
     _claimed: set[int] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -85,7 +86,7 @@ class Selecting:
         """Ask the archive what a row means, unless that is known; the judgement says what next."""
         known = self.ledger.retrieves(pending.id)
         if known is not None and not self.only_plans:
-            return 0, self._go_on(around, pending, ())
+            return 0, self._go_on(around, pending, (), is_new=False)
         attempt = around.ledger.start_attempt(around.run, pending.id, around.clock.now())
         try:
             decision = self._decide(around, archive, pending)
@@ -114,16 +115,24 @@ class Selecting:
         log.info("row.selected", request=pending.id, row=pending.line, matches=len(retrieves))
         if self.only_plans:
             return Judgement(Result(Outcome.COMPLETE, matches=len(retrieves)))
-        return self._go_on(around, pending, tuple(rows))
+        return self._go_on(around, pending, tuple(rows), is_new=True)
 
-    def _go_on(self, around: Surroundings, pending: Pending, rows: tuple[Folded, ...]) -> Judgement:
-        """Hand the retrieves out that no other row has handed out already."""
+    def _go_on(
+        self, around: Surroundings, pending: Pending, rows: tuple[Folded, ...], *, is_new: bool
+    ) -> Judgement:
+        """Hand the retrieves out that no other row has handed out already.
+
+        Counts of instances go along if they are new: those of an earlier run, or of a plan that
+        somebody may have edited, are no evidence.
+        """
         left = self.ledger.retrieves(pending.id) or ()
         if not left and not rows:
             rows = tuple(self.ledger.decide(pending.id, around.clock.now()))
         with self._lock:
             mine = tuple(one for one in left if one.id not in self._claimed)
             self._claimed.update(one.id for one in mine)
+        if not is_new:
+            mine = tuple(replace(one, instances=None) for one in mine)
         return Judgement(Result(Outcome.COMPLETE), retrieves=mine, rows=rows)
 
     def _decide(self, around: Surroundings, archive: Archive, pending: Pending) -> Decision:
@@ -159,11 +168,15 @@ class Selecting:
             if decision is not None:
                 return decision
         choice = Choice(self.rules, model)
-        found = Drill(asking, route, self.rules, today, choice).hierarchical()
+        drill = Drill(asking, route, self.rules, today, choice, counts=self._counts)
+        found = drill.hierarchical()
+        self._counts = self._counts and drill.counts
         if manner is Manner.RELATIONAL and found:  # at once it had found nothing
             self.abilities.learn(route.model, Manner.HIERARCHICAL)
         if several and found and not choice.is_full and self.abilities.may_try(route.model):
             self._try_at_once(asking, route, model, today, found)
+        if choice.nameless:
+            log.warning("row.nameless", request=asking.pending.id, matches=choice.nameless)
         return choice.decide()
 
     def _at_once(self, asking: Asking, route: Route, model: str, today: date) -> Decision | None:
@@ -216,4 +229,7 @@ def _as_set(found: list[dict[str, str]]) -> set[tuple[tuple[str, str], ...]]:
 
 def _nothing_retrieved(judgement: Judgement) -> Judgement:
     """Count no matches: what a query brought that was cut short was not looked at."""
-    return replace(judgement, result=replace(judgement.result, matches=0))
+    result = replace(judgement.result, matches=0)
+    if result.outcome is Outcome.REFUSED:
+        result = replace(result, remedy=f"{result.remedy}, or choose another select.level")
+    return replace(judgement, result=result)

@@ -59,27 +59,34 @@ class Choice:
         self._chosen: dict[str, Chosen] = {}
         self._seen: dict[str, set[str]] = {level: set() for level in UNIQUE_KEYS}
         self._unfit: Counter[str] = Counter()
+        self._untold: Counter[str] = Counter()
         self._answers = 0
-        self._nameless = 0
+        self.nameless = 0  # entities that nothing can be retrieved by
 
-    def drop(self, culprits: tuple[str, ...]) -> None:
-        """Note an entity that does not fit, and which elements say so."""
+    def drop(self, culprits: tuple[str, ...], found: Values) -> None:
+        """Note an entity that does not fit, and which elements say so or are not there."""
         self._answers += 1
         self._unfit.update(culprits)
+        self._untold.update(path for path in culprits if not found.get(path, "").strip())
 
     def add(self, found: Values) -> bool:
         """Take an entity that fits; return whether more of them could change anything."""
-        self._answers += 1
         own = found.get(UNIQUE_KEYS[self._rules.level], "").strip()
         keys = retrieve_keys(found, self._model, self._rules.level)
         if not own or keys is None:
-            self._nameless += 1
+            self.skip()
             return True
+        self._answers += 1
         for level, key in UNIQUE_KEYS.items():
             if value := found.get(key, "").strip():
                 self._seen[level].add(value)
         self._chosen.setdefault("\\".join(key.value for key in keys), Chosen(keys, found))
         return not self.is_full and not self._exceeded()
+
+    def skip(self) -> None:
+        """Note an entity without its unique key, such as a patient without PatientID."""
+        self._answers += 1
+        self.nameless += 1
 
     @property
     def has_answers(self) -> bool:
@@ -97,11 +104,11 @@ class Choice:
         exceeded = self._exceeded() or self._too_many_instances()
         if exceeded:
             return Decision(Outcome.AMBIGUOUS, (), *exceeded)
-        if not self._chosen and self._nameless:
+        if not self._chosen and self.nameless:
             return Decision(
                 Outcome.FAILED,
                 (),
-                f"The archive gave {self._nameless} answers without the unique keys of a retrieve",
+                f"The archive gave {self.nameless} answers without the unique keys of a retrieve",
                 "Choose another select.level or request.model",
             )
         if not self._chosen:
@@ -125,15 +132,26 @@ class Choice:
         most = self._rules.most("INSTANCES")
         if most is None:
             return None
-        counts = [one.instances(self._rules.level) or 0 for one in self._chosen.values()]
-        return self._ambiguous("IMAGE", most) if sum(counts) > most else None
+        counts = [one.instances(self._rules.level) for one in self._chosen.values()]
+        if None in counts:
+            return (
+                "Nobody knows how many instances it matches, which select.at_most limits",
+                "Remove at_most.instances, or limit studies or series",
+            )
+        return self._ambiguous("IMAGE", most) if sum(filter(None, counts)) > most else None
 
     def _why_none(self) -> tuple[str, str]:
         if not self._answers:
             return "The archive found nothing for this request", "Check the values of this row"
-        named = ", ".join(path for path, _ in self._unfit.most_common(MOST_NAMED))
         reason = f"The archive gave {self._answers} answers, none of which fits"
-        return f"{reason} ({named})" if named else reason, "Check the row and select.where"
+        blamed = [path for path, _ in self._unfit.most_common(MOST_NAMED)]
+        untold = [path for path in blamed if self._untold[path] == self._unfit[path]]
+        if untold:
+            named = " or ".join(untold)
+            remedy = "If the archive never does, add missing: keep to the condition or leave it out"
+            return f"{reason}, as none tells {named}", remedy
+        named = f" ({', '.join(blamed)})" if blamed else ""
+        return f"{reason}{named}", "Check the row and select.where"
 
 
 def retrieve_keys(found: Values, model: str, level: str) -> tuple[Key, ...] | None:

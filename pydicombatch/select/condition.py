@@ -125,7 +125,10 @@ def _test(vr: str, text: str) -> Test:
             return _ordered(vr, sign, text.removeprefix(sign).strip())
     if "*" in text or "?" in text:
         return Wildcard(text)
-    kinds = {**dict.fromkeys(DATES, _dates), **dict.fromkeys(NUMBERS, _numbers), "TM": _times}
+    kinds = {
+        **dict.fromkeys(DATES, _dates), **dict.fromkeys(NUMBERS, _numbers),
+        "TM": _times, "AS": _ages,
+    }  # fmt: skip
     kind = kinds.get(vr)
     return kind(text) if kind else Same(text)
 
@@ -186,6 +189,12 @@ def _numbers(text: str) -> Test:
     if unread or ends == [None, None]:
         raise ConditionError("is not a range of numbers", "Write 10..20, 10.. or ..20")
     return NumberRange(ends[0], ends[1])
+
+
+def _ages(text: str) -> Test:
+    """Read 018Y, which is compared whole, or years as a number or a range of them."""
+    is_age = RANGE not in text and text[-1].isalpha()
+    return Same(text) if is_age else _numbers(text)
 
 
 def _times(text: str) -> Test:

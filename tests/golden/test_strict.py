@@ -18,14 +18,12 @@ SET_ASIDE = {
     ("ctp-NBIA", "s25_sr_deep"): KEPT,
     ("dat-default", "pd_test-SR"): KEPT,
     ("dat-default", "s25_sr_deep"): KEPT,
-    # Coding Scheme UID in a sequence that the script does not enter, though it hashes the attribute
-    ("ctp-NBIA", "pd_reportsi"): KEPT,
-    ("dat-default", "pd_reportsi"): KEPT,
     # Referenced SOP Instance UIDs of the original study in sequences of a report
     ("ctp-profile-TCIA-Basic", "pd_test-SR"): KEPT,
     ("ctp-profile-DICOM-PS3.15-Basic", "pd_test-SR"): KEPT,
-    # Patient ID in a private sequence, Patient's Name in a sequence of a code
+    # Patient ID in a private sequence, which implicit VR calls UN; Patient's Name in one of a code
     ("ctp-profile-TCIA-Basic", "s32_misc"): KEPT,
+    ("ctp-profile-TCIA-Basic", "s26_nometa_ivrle"): KEPT,
     ("seed", "pd_chrSQEncoding"): KEPT,
     # dates with dashes: shifting them yields no DA, and the original date would stay
     ("dat-default", "s06_dates"): UNSTORED,

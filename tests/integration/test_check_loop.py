@@ -1,14 +1,18 @@
 """`check --loop` against archives that are configured well, and wrongly in one way each."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom.dataset import Dataset
+from pynetdicom import AE
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from tests.conftest import DcmqrscpFactory, OrthancFactory
 from tests.support.dcmqrscp import DcmqrscpServer
 from tests.support.extraction import AET, Ended, Job
+from tests.support.fake_archive import Asked, FakeArchive, Final, Pending, Script, Step
 from tests.support.instances import files, specs
 from tests.support.orthanc import OrthancServer
 from tests.support.ports import free_port
@@ -119,6 +123,76 @@ def test_a_rejection_is_explained_before_anything_is_asked(
     assert ended.code == 3
     assert "does not answer to the AE title WRONG" in ended.out
     assert "loop" not in ended.out
+
+
+@pytest.mark.parametrize("kind", ["orthanc", "dcmqrscp"])
+def test_our_own_title_that_the_archive_does_not_accept_is_named(
+    start_orthanc: OrthancFactory, start_dcmqrscp: DcmqrscpFactory, tmp_path: Path, kind: str
+) -> None:
+    known = [("KNOWN_AE", LOCAL_PORT)]
+    if kind == "orthanc":
+        verbs = ("Echo", "Find", "FindWorklist", "Get", "Move", "Store")
+        closed: dict[str, object] = {f"DicomAlwaysAllow{verb}": False for verb in verbs}
+        server: Any = start_orthanc(known, settings=closed)
+    else:
+        server = start_dcmqrscp(known, callers="peer0")
+    ended = check(tmp_path, server)
+    assert ended.code == 3
+    said = {
+        "orthanc": f"does not recognise our AE title {AET}",
+        "dcmqrscp": f"say so when they do not know {AET}",  # it says that it is not DCMQRSCP
+    }
+    assert said[kind] in ended.out
+    assert "loop" not in ended.out
+
+
+def test_instances_from_another_address_are_said_to_be(
+    server: OrthancServer | DcmqrscpServer, tmp_path: Path
+) -> None:
+    """The archive listens at one address of its machine, and sends from another one."""
+    ended = check(tmp_path, server, pacs={"hostname": "127.0.0.2"})
+    assert ended.code == 0, ended.text
+    assert f"from 127.0.0.1, not {server.aet} itself" in ended.out
+
+
+def test_what_is_said_to_be_sent_but_never_arrives_is_missed(tmp_path: Path) -> None:
+    """Orthanc and dcmqrscp notice when they cannot deliver; some archives say success first."""
+    with liar(lambda asked: [Final(completed=1)]) as archive:
+        ended = check(tmp_path, archive)
+    assert ended.code == 3
+    assert f"says it has sent all, but nobody connected to port {LOCAL_PORT}" in ended.out
+    assert "firewall" in ended.out
+
+
+def test_an_archive_that_calls_us_otherwise_is_named(tmp_path: Path) -> None:
+    """Our port is registered, but under a title that is not ours."""
+
+    def call_another(_asked: Asked) -> list[Step]:
+        ae = AE("PEER")
+        ae.add_requested_context(Verification)
+        ae.associate("127.0.0.1", LOCAL_PORT, ae_title="OLD_TITLE").release()
+        return [Final(0xB000, completed=0, failed=1)]
+
+    with liar(call_another) as archive:
+        ended = check(tmp_path, archive)
+    assert ended.code == 3
+    assert f"PEER connects to us but calls us OLD_TITLE, not {AET}" in ended.out
+
+
+def liar(moved: Callable[[Asked], list[Step]]) -> FakeArchive:
+    """Make an archive that shows one series and does with a C-MOVE what it is told."""
+    found = Dataset()
+    found.StudyInstanceUID, found.SeriesInstanceUID, found.SOPInstanceUID = (
+        "1.2",
+        "1.2.3",
+        "1.2.3.4",
+    )
+    match: list[Step] = [Pending(match=found), Final()]
+    script = Script(
+        answers=lambda asked: match if asked.operation == "FIND" else moved(asked),
+        queries=lambda _: match,
+    )
+    return FakeArchive(script, aet="PEER")
 
 
 @pytest.mark.parametrize(

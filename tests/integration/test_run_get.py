@@ -1,13 +1,16 @@
 """`pydicombatch run` with C-GET, against Orthanc and dcmqrscp."""
 
 import os
+import re
 import signal
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +23,7 @@ from tests.support.instances import ENCODINGS, Spec, dataset, file, files, specs
 from tests.support.orthanc import OrthancServer
 from tests.support.ports import free_port
 from tests.support.profile import write_profile
+from tests.support.wiretap import Wiretap
 
 _ROOT = "1.2.840.10008.5.1.4.1.1"
 CLASSES = {  # 20 of them, with the modality they come from
@@ -30,7 +34,10 @@ CLASSES = {  # 20 of them, with the modality they come from
     f"{_ROOT}.77.1.1": "ES", f"{_ROOT}.481.1": "RTIMAGE", f"{_ROOT}.13.1.3": "MG",
     f"{_ROOT}.77.1.5.1": "OP",
 }  # fmt: skip
+# Classes that no modality stands for, in syntaxes that are proposed late
+RARE = {f"{_ROOT}.4.3": "explicit", f"{_ROOT}.30": "rle", f"{_ROOT}.2": "jpeg-ls"}
 WAYS = ("explicit", "jpeg-baseline", "rle", "jpeg-lossless", "jpeg-2000")
+C_GET, C_CANCEL = 0x0010, 0x0FFF  # Command Field, PS3.7 E.1
 STUDIES = [[Spec(study=n).study_uid] for n in (1, 2, 3)]
 
 
@@ -42,9 +49,14 @@ def mixed() -> Iterator[tuple[Spec, str]]:
         yield Spec(series=number + 1, sop_class=sop_class, modality=modality, bits=bits), way
 
 
+def rare() -> Iterator[tuple[Spec, str]]:
+    for number, (sop_class, way) in enumerate(RARE.items(), 1):
+        yield Spec(study=4, series=number, sop_class=sop_class, modality="ZZ"), way
+
+
 @pytest.fixture(scope="module")
 def loaded() -> list[bytes]:
-    several = [file(spec, way) for spec, way in mixed()]
+    several = [file(spec, way) for spec, way in (*mixed(), *rare())]
     for study in (2, 3):
         several += [
             file(replace(spec, study=study))
@@ -58,7 +70,7 @@ def dcmqrscp(
     start_dcmqrscp: DcmqrscpFactory, loaded: list[bytes], tmp_path_factory: pytest.TempPathFactory
 ) -> DcmqrscpServer:
     profile = tmp_path_factory.mktemp("profile") / "profile.cfg"
-    server = start_dcmqrscp(options=write_profile(profile, CLASSES))
+    server = start_dcmqrscp(options=write_profile(profile, {**CLASSES, **RARE}))
     server.load(loaded)
     assert len(server.instances()) == len(loaded)
     return server
@@ -84,6 +96,22 @@ def test_twenty_classes_in_five_transfer_syntaxes_come_as_they_are(
     assert (row["Status"], row["Outcome"], row["Expected"]) == ("0x0", Outcome.COMPLETE, "20")
     assert (row["Stored"], row["Failed"], row["Quarantined"]) == ("20", "0", "0")
     assert list((job.state / "spool").iterdir()) == []
+
+
+def test_what_had_no_context_is_asked_for_again_with_others(server: Server, tmp_path: Path) -> None:
+    """Orthanc tells the classes; dcmqrscp neither these nor a modality that says anything."""
+    with Wiretap(server.port) as tap:
+        through = SimpleNamespace(port=tap.port, aet=server.aet)
+        job = get(tmp_path, through, [[Spec(study=4).study_uid]])
+        ended = job.run()
+        fields = [int.from_bytes(_field(one), "little") for one in tap.commands()]
+    assert ended.code == 0, ended.text
+    expected = {spec.sop_uid: str(ENCODINGS[way]) for spec, way in rare()}
+    assert {uid: one.syntax for uid, one in job.stored().items()} == expected
+    (row,) = job.results()
+    assert (row["Outcome"], row["Expected"], row["Stored"]) == ("complete", "3", "3")
+    if isinstance(server, DcmqrscpServer):
+        assert fields.count(C_GET) > 1
 
 
 def test_pixels_are_those_that_the_archive_holds(orthanc: OrthancServer, tmp_path: Path) -> None:
@@ -229,3 +257,86 @@ def test_what_lies_in_the_spool_is_for_its_owner_alone(
     assert job.run().code == 0
     assert (job.state / "spool").stat().st_mode & 0o077 == 0
     assert all(one.path.stat().st_mode & 0o077 == 0 for one in job.stored().values())
+
+
+def test_ctrl_c_cancels_a_c_get_whose_rest_alone_is_asked_for_later(
+    server: Server, tmp_path: Path
+) -> None:
+    """F31: when the time to finish is over."""
+    cancelled(server, tmp_path, "interrupt")
+
+
+def test_the_end_of_the_window_cancels_a_c_get_whose_rest_alone_is_asked_for_later(
+    dcmqrscp: DcmqrscpServer, tmp_path: Path
+) -> None:
+    """F37."""
+    cancelled(dcmqrscp, tmp_path, "window")
+
+
+def cancelled(server: Server, tmp_path: Path, by: str) -> None:
+    """Have a C-GET cancelled; what came must be kept, and not be asked for again."""
+    with Wiretap(server.port) as tap:
+        through = SimpleNamespace(port=tap.port, aet=server.aet)
+        job = get(
+            tmp_path, through, STUDIES[1:2],
+            request={"limits": {"megabytes_per_second": 0.02}},  # 20 instances of 9 kB take 9 s
+            pacs={"timeouts": {"grace": 1, "quiet": 1, "response": 60}},
+        )  # fmt: skip
+        if by == "window":
+            _window_that_ends_soon(job)
+        with job.start("--stop-at-window-end") as running:
+            assert running.says("To stop extraction", 60)
+            if by == "interrupt":
+                _wait_until(lambda: bool(job.stored()))
+                running.signal(signal.SIGINT)
+            ended = running.wait(90)
+        assert ended.code == (4 if by == "window" else 130), ended.text
+        assert C_CANCEL in {int.from_bytes(_field(one), "little") for one in tap.commands()}
+    came = set(job.stored())
+    everything = {replace(s, study=2).sop_uid for s in specs(series=2, instances=10)}
+    assert came < everything
+    assert came, "what was acknowledged is kept"
+    assert job.command("status").out.splitlines()[1].split() == ["1", "pending"]
+    job.change("schedule", enabled=False)
+    job.change("request", limits={})
+    with Wiretap(server.port) as tap:
+        job.change("pacs", port=tap.port)
+        ended = job.run("--accept-changes")
+        asked = b"".join(tap.data_sets())
+    assert ended.code == 0, ended.text
+    assert set(job.stored()) == everything
+    assert [row["Outcome"] for row in job.results()] == ["complete"]
+    assert all(uid.encode() in asked for uid in everything - came)
+    assert not any(_names(asked, uid) for uid in came), "what is here is not asked for again"
+    assert list((job.state / "spool").iterdir()) == []
+
+
+def _window_that_ends_soon(job: Job) -> None:
+    now = datetime.now(UTC)
+    end = now.replace(second=0, microsecond=0) + timedelta(minutes=1)
+    if end - now < timedelta(seconds=6):  # time enough to start
+        end += timedelta(minutes=1)
+    seconds = (end - now).total_seconds()
+    # slow enough that it is not through when the window ends
+    job.change("request", limits={"megabytes_per_second": 0.13 / seconds})
+    start = now - timedelta(hours=1)
+    job.change("schedule", enabled=True, timezone="UTC", at_end="cancel",
+               start_time=f"{start:%H:%M}", end_time=f"{end:%H:%M}")  # fmt: skip
+
+
+def _wait_until(is_so: Callable[[], bool], limit: float = 60) -> None:
+    deadline = time.monotonic() + limit
+    while not is_so() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert is_so()
+
+
+def _field(command: bytes) -> bytes:
+    """Return the Command Field of a command set (PS3.7 E.1: Implicit VR Little Endian)."""
+    place = command.index(b"\x00\x00\x00\x01\x02\x00\x00\x00")
+    return command[place + 8 : place + 10]
+
+
+def _names(identifiers: bytes, uid: str) -> bool:
+    """Tell whether a UID is there as a whole, and not as the beginning of another one."""
+    return re.search(re.escape(uid.encode()) + rb"(?![0-9.])", identifiers) is not None

@@ -264,6 +264,29 @@ def test_counts_that_are_asked_for_are_made(tmp_path: Path, archive: Server) -> 
     assert {name: row[name] for name in counts} == counts
 
 
+def test_counts_are_those_of_the_archive_or_made_by_drilling(
+    tmp_path: Path, archive: Server
+) -> None:
+    """Orthanc tells most of them itself, dcmqrscp none at all; the rows are the same."""
+    counts = {
+        "NumberOfPatientRelatedStudies": "2",
+        "NumberOfPatientRelatedInstances": "12",
+        "NumberOfStudyRelatedSeries": "2",
+        "NumberOfStudyRelatedInstances": "6",
+        "ModalitiesInStudy": "CT\\MR",
+    }
+    elements = ["QueryRetrieveLevel=STUDY", "AccessionNumber", *counts]
+    rows = [["PatientID"], ["P00001"], ["P00002"]]
+    made = Job(tmp_path, archive, LOCAL_PORT, "c-find", elements, rows,
+               request={"complete": "true", "threads": 2})  # fmt: skip
+    ended = made.run()
+    assert ended.code == 0, ended.text
+    found = made.results()
+    accessions = [f"A0000{patient}0{study}" for patient in (1, 2) for study in (1, 2)]
+    assert sorted(row["AccessionNumber"] for row in found) == accessions
+    assert all({name: row[name] for name in counts} == counts for row in found)
+
+
 # --- an archive that answers the bare minimum
 
 
@@ -350,3 +373,42 @@ def test_nothing_is_asked_that_would_mean_everything(tmp_path: Path) -> None:
     ended = made.run()
     assert ended.code == 2
     assert "ask for everything the archive holds" in ended.text
+
+
+@pytest.fixture
+def studies_only() -> Iterator[StrictArchive]:
+    with StrictArchive(SPECS, answers=("STUDY",)) as server:
+        yield server
+
+
+def test_an_archive_that_can_be_asked_for_studies_alone_gives_a_plan_without_counts(
+    tmp_path: Path, studies_only: StrictArchive
+) -> None:
+    made = job(tmp_path, studies_only, ROWS, select={"level": "study"})
+    found = plan_of(made)
+    wanted = [Spec(1, 1).study_uid, Spec(2, 1).study_uid]
+    assert [(one["StudyInstanceUID"], one["Instances"]) for one in found] == [
+        (uid, "") for uid in wanted
+    ]
+    below = [one for one in studies_only.asked if one.QueryRetrieveLevel != "STUDY"]
+    assert len(below) == 1, "what was refused once is not asked for again"
+    shown = made.command("plan").text
+    for line in ("at least 0\n", "unknown size   2\n", "not known whether enough"):
+        assert line in shown, shown
+
+
+def test_what_has_to_be_known_and_cannot_be_asked_is_no_empty_row(
+    tmp_path: Path, studies_only: StrictArchive
+) -> None:
+    rows = [["AccessionNumber"], ["A0000101"]]
+    for number, select in enumerate(
+        [
+            {"level": "series"},
+            {"level": "study", "where": {"Modality": "CT"}},
+            {"level": "study", "at_most": {"instances": 5}},
+        ]
+    ):
+        made = job(tmp_path / str(number), studies_only, rows, select=select)
+        ended = made.command("plan")
+        assert (ended.code, "Rows refused                1" in ended.text) == (1, True), ended.text
+        assert "information model (asked at SERIES level)" in ended.text, ended.text

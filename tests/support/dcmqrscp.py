@@ -24,7 +24,7 @@ VendorTable BEGIN
 VendorTable END
 
 AETable BEGIN
-{aet} {storage} RW (5000, 4096mb) ANY
+{aet} {storage} RW (5000, 4096mb) {callers}
 AETable END
 """
 
@@ -42,6 +42,8 @@ class DcmqrscpServer:
         Its own AE title; any other is rejected.
     options
         More of its command line.
+    callers
+        Who may call: ANY, or `peer0`, the first of the modalities.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class DcmqrscpServer:
         aet: str = "DCMQRSCP",
         options: Iterable[str] = (),
         associations: int = 32,
+        callers: str = "ANY",
     ) -> None:
         self.aet = aet
         self.port = free_port()
@@ -62,6 +65,7 @@ class DcmqrscpServer:
                 port=self.port,
                 associations=associations,
                 aet=aet,
+                callers=callers,
                 storage=self._storage,
                 hosts="\n".join(
                     f"peer{number} = ({title}, {LOOPBACK}, {port})"

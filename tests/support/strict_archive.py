@@ -1,7 +1,8 @@
 """A narrow-minded archive, as some are: it answers what the standard demands, and no more.
 
 It has no relational queries, knows required keys alone, takes AccessionNumber and PatientID for
-wildcards on both sides, sends 100 matches at most, and counts nothing.
+wildcards on both sides, sends 100 matches at most, and counts nothing. Some answer at STUDY level
+alone.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,10 +32,23 @@ LEVELS = tuple(UNIQUE)
 
 
 class StrictArchive:
-    """Answers C-FIND of Study Root and moves nothing, on a free loopback port."""
+    """Answers C-FIND of Study Root and moves nothing, on a free loopback port.
 
-    def __init__(self, specs: Sequence[Spec], aet: str = "STRICT") -> None:
+    Parameters
+    ----------
+    specs
+        What it holds.
+    aet
+        Its AE title.
+    answers
+        Levels at which it can be asked; others are refused.
+    """
+
+    def __init__(
+        self, specs: Sequence[Spec], aet: str = "STRICT", answers: Sequence[str] = LEVELS
+    ) -> None:
         self.aet = aet
+        self._answers = answers
         self.port = free_port()
         self.asked: list[Dataset] = []
         self._instances = [dataset(one) for one in specs]
@@ -59,7 +73,9 @@ class StrictArchive:
         self.asked.append(asked)
         level = asked.get("QueryRetrieveLevel", "")
         above = LEVELS[: LEVELS.index(level)]
-        if any(not _is_one(asked.get(UNIQUE[one], "")) for one in above):
+        if level not in self._answers or any(
+            not _is_one(asked.get(UNIQUE[one], "")) for one in above
+        ):
             yield 0xA900, None
             return
         sent: set[str] = set()

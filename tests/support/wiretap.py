@@ -42,6 +42,10 @@ class Wiretap:
         self._heard.clear()
         return found
 
+    def commands(self) -> list[bytes]:
+        """Return every command set that was sent so far."""
+        return [one for stream in self._heard for one in messages(bytes(stream), is_command=True)]
+
     def _start(self, target: object, *arguments: object) -> None:
         thread = threading.Thread(target=target, args=arguments, daemon=True)  # type: ignore[arg-type]
         self._threads.append(thread)
@@ -68,7 +72,12 @@ def _pump(source: socket.socket, target: socket.socket, heard: bytearray) -> Non
 
 
 def data_sets(stream: bytes) -> list[bytes]:
-    """Put the data sets of an association together (PS3.8 9.3.5)."""
+    """Put the data sets of an association together."""
+    return messages(stream, is_command=False)
+
+
+def messages(stream: bytes, *, is_command: bool) -> list[bytes]:
+    """Put the command sets, or the data sets, of an association together (PS3.8 9.3.5)."""
     found, current, position = [], b"", 0
     while position < len(stream):
         kind, size = struct.unpack_from(">BxI", stream, position)
@@ -77,7 +86,7 @@ def data_sets(stream: bytes) -> list[bytes]:
         position += size
         while kind == _P_DATA and unit:
             length, _, control = struct.unpack_from(">IBB", unit)
-            if not control & _COMMAND:
+            if bool(control & _COMMAND) is is_command:
                 current += unit[6 : 4 + length]
                 if control & _LAST:
                     found.append(current)

@@ -244,6 +244,8 @@ def risky(**values: object) -> Dataset:
         {"BurnedInAnnotation": "YES"},
         {"ConversionType": "WSD"},
         {"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]},
+        {"ImageType": ["ORIGINAL", "SECONDARY", "OTHER", "CT_SOM5 PROT"]},
+        {"ImageType": ["ORIGINAL", "PRIMARY", "LABEL", "NONE"], "Modality": "SM"},
     ],
     ids=str,
 )
@@ -258,8 +260,19 @@ def test_images_with_burned_in_text_are_set_aside_unless_a_rule_covers_them(
     assert applied(ds, "{ true. } (0,0,1,1)", tmp_path)[0].status is Status.OK
 
 
-def test_an_ordinary_slice_is_no_risk(tmp_path: Path) -> None:
-    assert applied(image(), "{ false. } (0,0,1,1)", tmp_path)[0].status is Status.OK
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"ImageType": ["DERIVED", "SECONDARY", "MPR"]},
+        {"ImageType": ["DERIVED", "SECONDARY", "OTHER"], "Modality": "MR"},
+        {"ImageType": ["ORIGINAL", "PRIMARY", "ASL", "LABEL"], "Modality": "MR"},
+        {"BurnedInAnnotation": "NO"},
+    ],
+    ids=str,
+)
+def test_an_ordinary_slice_is_no_risk(values: dict[str, object], tmp_path: Path) -> None:
+    assert applied(risky(**values), "{ false. } (0,0,1,1)", tmp_path)[0].status is Status.OK
 
 
 def test_a_document_is_set_aside_unless_the_script_removes_it(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_empty_columns_on_the_right_are_ignored(tmp_path: Path) -> None:
         (b"PatientID\n#N/A\n", "error of the spreadsheet"),
         (b"PatientID\n1\0\n", "NUL"),
         (b"Patient\0ID\n1\n", "NUL"),
-        (b'PatientID\n1\n"2\n', ":3: The batch file cannot be read from this line on"),
+        (b'PatientID\n1\n"2\n', ":3: It cannot be read from this line on"),
         (b'PatientID\n"a"b\n', ":2: "),
         (b"PatientID\n\x81\n", "no text"),
         (b"\xff\xfeP", "no text"),

@@ -126,6 +126,13 @@ def test_a_regular_expression_is_found_anywhere() -> None:
 def test_ages_and_times_have_an_order() -> None:
     assert holds("AS", ">= 18", "045Y")
     assert not holds("AS", ">= 18", "011M")
+    assert [holds("AS", "18..65", age) for age in ("017Y", "018Y", "065Y", "066Y", "900W")] == [
+        False, True, True, False, False,
+    ]  # fmt: skip
+    assert [holds("AS", "..1", age) for age in ("011M", "012M", "002Y")] == [True, True, False]
+    assert [holds("AS", one, "045Y") for one in ("45", "045Y", "44")] == [True, True, False]
+    with pytest.raises(ConditionError):
+        parse_condition("AS", "18..old")
     assert holds("TM", "0800-1730", "173059.5")
     assert not holds("TM", ">= 12", "1159")
 

@@ -10,7 +10,7 @@ from pydicombatch.backends.dimse import identifier
 from pydicombatch.backends.dimse.answer import answer, tally
 from pydicombatch.backends.dimse.association import LATER, Association, LastArrival
 from pydicombatch.backends.dimse.command import DATA_SET, MEDIUM, NO_DATA_SET, Field, Tag
-from pydicombatch.backends.dimse.contexts import Proposal
+from pydicombatch.backends.dimse.contexts import MOST, Proposal
 from pydicombatch.backends.dimse.fragments import Message
 from pydicombatch.backends.dimse.limit import EnoughError, Limit
 from pydicombatch.backends.dimse.models import abstract_syntax, not_offered
@@ -225,8 +225,7 @@ class DimseArchive:
     def abort(self) -> None:
         """Drop the association at once; from any thread. The operation raises TransientError."""
         self._is_cut = True
-        wire = self._wire
-        if wire is not None:
+        if (wire := self._wire) is not None:
             wire.abort()
 
     def close(self) -> None:
@@ -288,7 +287,8 @@ class DimseArchive:
             association.leave()  # the archive has dropped it in between: nothing is lost
             association = None
         if association is None:
-            offer = self._syntaxes, self._announce, self._storage
+            room = MOST - len(self._syntaxes)  # of contexts; the last ones matter least
+            offer = self._syntaxes, self._announce, self._storage[:room]
             association = open_association(self._peer, *offer)
         self._association = association
         context = association.context(syntax)

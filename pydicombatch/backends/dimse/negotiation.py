@@ -164,7 +164,7 @@ _PERMANENT = {
     ),
     (1, 7): (
         "The archive does not answer to the AE title {aet}",
-        "Set pacs.aet to the title its administrator gave it",
+        "Set pacs.aet to its title; some archives say so when they do not know {calling}",
     ),
     (2, 2): (
         "The archive {aet} rejected us: protocol version not supported",

@@ -13,6 +13,7 @@ from pydicombatch.core.pdus import PduType
 
 LARGEST_PDU = 1 << 20  # bytes; a P-DATA-TF of ours is 128 KiB, an A-ASSOCIATE-AC a few hundred
 READ = 1 << 16  # bytes
+KINDS = {int(kind): kind for kind in PduType}
 HEADER = 6  # bytes: type, reserved, length
 SENDING = 30.0  # seconds for a message to leave
 FAREWELL = 0.5  # seconds an abort waits for a message that is being sent
@@ -143,7 +144,7 @@ class Wire:
         if len(self._received) < HEADER:
             return None
         kind, length = struct.unpack_from(">BxL", self._received)
-        if kind not in set(PduType):
+        if kind not in KINDS:
             raise ProtocolError("what it sent is no DICOM PDU")
         if length > LARGEST_PDU:
             raise ProtocolError("it sent a PDU larger than we offered to take")
@@ -152,4 +153,4 @@ class Wire:
         with memoryview(self._received) as view:
             body = bytes(view[HEADER : HEADER + length])
         del self._received[: HEADER + length]
-        return PduType(kind), body
+        return KINDS[kind], body

@@ -109,13 +109,13 @@ class Anonymizer:
     @classmethod
     def from_script(
         cls,
-        path: Path | None,
+        path: Path | str | None,
         *,
-        lookup_table: Path | None = None,
+        lookup_table: Path | str | None = None,
         mode: Mode | str = Mode.STRICT,
         parameters: Mapping[str, str] = MappingProxyType({}),
         elements: Mapping[str, str] = MappingProxyType({}),
-        pixel_script: Path | None = None,
+        pixel_script: Path | str | None = None,
         decompress: bool = False,
         pixel_test: bool = False,
         pixel_risk: PixelRisk | str | None = None,
@@ -154,13 +154,15 @@ class Anonymizer:
             raise ConfigError.of(
                 "Anonymization has neither a script nor a profile", "Name at least one of them"
             )
-        plan = compile_script(script.read(path) if path else Script(), parameters, elements)
+        plan = compile_script(
+            script.read(Path(path), lenient=not strict) if path else Script(), parameters, elements
+        )
         if strict and path:
             plan.require_strict()
-        table = lookup.load(lookup_table, strict=strict) if lookup_table else LookupTable()
+        table = lookup.load(Path(lookup_table), strict=strict) if lookup_table else LookupTable()
         blanker = None
         if pixel_script:
-            rules = pixelscript.read(pixel_script, strict=strict)
+            rules = pixelscript.read(Path(pixel_script), strict=strict)
             blanker = Blanker(rules, decompress, pixel_test)
         default = PixelRisk.QUARANTINE if strict else PixelRisk.ALLOW
         return cls(
@@ -226,10 +228,10 @@ class Anonymizer:
         kept = tail.Filter(self.plan, run.actions, instance)(tail.pieces(instance))
         if self.profile:
             kept = [piece for piece in kept if piece.header.tag == PIXEL_DATA]
+        if strict:
+            _require_clean_tail(kept, run, instance)
         if self.mapping:
             self.mapping.record(identifiers(instance.dataset), identifiers(dataset))
-        if strict and tail.leaking(kept, run.actions):
-            raise QuarantineError(_TAIL_LEAKS)
         encoding = Encoding.of(instance.syntax)
         writer = Writer(encoding, swap=encoding.big_endian != instance.encoding.big_endian)
         return _Output(
@@ -258,6 +260,13 @@ class Anonymizer:
         if risk and not covered:
             raise QuarantineError(risk)
         return instance
+
+
+def _require_clean_tail(kept: list[tail.Piece], run: Run, instance: Instance) -> None:
+    if tail.leaking(kept, run.actions):
+        raise QuarantineError(_TAIL_LEAKS)
+    for element in tail.elements(kept, instance):
+        run.require_clean(element, instance.dataset)
 
 
 def _refusal(error: Exception) -> Result:

@@ -24,6 +24,8 @@ MEANINGS: Final = {
     "113112": "Retain Institution Identity Option",
 }
 _UNKNOWN: Final = "UNKNOWN"
+_VALUE, _SCHEME, _MEANING = 0x00080100, 0x00080102, 0x00080104
+PARTS: Final = frozenset((_VALUE, _SCHEME, 0x00080103, _MEANING))  # of a code, PS3.3 8
 
 
 def rewritten(element: Element | None, action: Action, context: Context) -> Element | None:
@@ -49,9 +51,9 @@ def item(code: str, parent: DataSet | None) -> DataSet:
     """Make the item of one code of CID 7050."""
     known = code in MEANINGS
     values = (
-        (0x00080100, "SH", code),
-        (0x00080102, "SH", "DCM" if known else _UNKNOWN),
-        (0x00080104, "LO", MEANINGS.get(code, _UNKNOWN)),
+        (_VALUE, "SH", code),
+        (_SCHEME, "SH", "DCM" if known else _UNKNOWN),
+        (_MEANING, "LO", MEANINGS.get(code, _UNKNOWN)),
     )
     elements = {tag: Element(tag, vr, text.encode("utf-8")) for tag, vr, text in values}
     return DataSet(elements, parent)

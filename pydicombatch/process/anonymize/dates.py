@@ -12,6 +12,11 @@ _SHORTEST: Final = 8
 _SECONDS_A_DAY: Final = 86400
 _INTERVAL_BASE: Final = re.compile(r"\s*([+-]?\d+)/\s*([+-]?\d+)/\s*([+-]?\d+)", re.ASCII)
 
+# with the dots of ACR-NEMA 2.0, PS3.5 6.2 note on DA
+_DAY_AND_TIME: Final = re.compile(
+    r"(\d{4})\.?(\d{2})\.?(\d{2})(\d{2,6}(?:\.\d{1,6})?)?(?:[+-]\d{4})?", re.ASCII
+)
+
 Change = Callable[[int], int]
 
 
@@ -72,6 +77,18 @@ def interval_base(text: str) -> int:
         raise DateError("not M/d/yyyy")
     month, day, year = map(int, match.groups())
     return day_number(year, month, day)
+
+
+def moved(value: str, days: int) -> str:
+    """Move a DA or DT (PS3.5 6.2) by days; nothing if it tells no day.
+
+    The time of day stays as it is, without its zone: that would tell where the patient was.
+    """
+    match = _DAY_AND_TIME.fullmatch(value)
+    if not match:
+        return ""
+    year, month, day = map(int, match.groups()[:3])
+    return dicom_date(day_number(year, month, day) + days) + (match[4] or "")
 
 
 def with_fields(year: int | None, month: int | None, day: int | None) -> Change:

@@ -33,7 +33,8 @@ def _condition(call: Call, compiler: Compiler) -> Callable[[Context], bool]:
         return partial(_false)
     wanted = unquoted(call.args[2])
     if wanted.startswith("@"):
-        wanted = compiler.parameters.get(wanted[1:], wanted)
+        value = compiler.expand(wanted)
+        wanted = wanted if value is None else value
     if word == "matches":
         javaregex.compiled(wanted)
     return partial(_compares, word, read, wanted)

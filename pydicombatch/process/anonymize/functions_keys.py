@@ -162,18 +162,15 @@ def _field(text: str | None) -> int | None:
 
 def _dateinterval(call: Call, compiler: Compiler) -> Function:
     read, keytype = compiler.text(call, 0), compiler.argument(call, 1)
-    key = call.args[2] if len(call.args) > 2 else ""  # noqa: PLR2004
-    specifier = compiler.specifier(key)
-    read_key = compiler.text_of(key)
+    read_key = compiler.text(call, 2)
     with_origin = len(call.args) > 3  # noqa: PLR2004
     origin = compiler.parameter(call, 3) if with_origin else None
 
     def run(context: Context) -> str:
         level = context.source.parent or context.source
         enclosing = Context(level, context.tag, context.lookup, context.now, context.programs)
-        text = read_key(enclosing) if key == "this" or specifier.steps else None
         try:
-            base = dates.interval_base(context.lookup.find(keytype, text or ""))
+            base = dates.interval_base(context.lookup.find(keytype, read_key(enclosing) or ""))
             days = dates.day_of(read(context) or "") - base
             return dates.dicom_date(dates.day_of(origin or "") + days) if with_origin else str(days)
         except (ValueError, LookupFailure) as error:
@@ -183,7 +180,9 @@ def _dateinterval(call: Call, compiler: Compiler) -> Function:
 
 
 def _lookup(call: Call, compiler: Compiler) -> Function:
-    readers = [compiler.text_of(name.strip()) for name in compiler.argument(call, 0).split("|")]
+    readers = [
+        compiler.text_of(javatext.trim(name)) for name in compiler.argument(call, 0).split("|")
+    ]
     keytype = compiler.argument(call, 1)
     action = unquoted(call.args[2]) if len(call.args) > 2 else ""  # noqa: PLR2004
     detail = unquoted(call.args[3]) if len(call.args) > 3 else None  # noqa: PLR2004

@@ -105,7 +105,7 @@ def _rounded(text: str, size: str) -> str:
     number = javatext.parse_float(javatext.digits_of(text))
     with np.errstate(divide="ignore", invalid="ignore"):
         quotient = np.float32(number) / np.float32(step)
-    multiple = 0 if np.isnan(quotient) else javatext.round_half_up(float(quotient)) * step
+    multiple = javatext.wrapped(javatext.round_half_up(float(quotient)) * step)
     result = f"{multiple}{re.sub('[0-9]', '', text)}"
     return "0" + result if javatext.length(result) % 2 else result
 

@@ -16,6 +16,10 @@ CODE_SEQUENCE: Final = 0x00120064
 ENCAPSULATED_DOCUMENT: Final = 0x00420011
 PIXEL_DATA: Final = 0x7FE00010
 
+CODING_SCHEME_UID: Final = 0x0008010C
+# DICOM's own, and the branch of HL7's for coding systems
+_REGISTERED: Final = ("1.2.840.10008.", "2.16.840.1.113883.6.")
+
 IMPLICIT: Final = "1.2.840.10008.1.2"
 EXPLICIT: Final = "1.2.840.10008.1.2.1"
 DEFLATED: Final = "1.2.840.10008.1.2.1.99"
@@ -80,6 +84,11 @@ def code_strings(element: Element) -> list[str]:
     """Return the values of a CS, LO or UI element that holds plain ASCII."""
     text = element.value.decode("latin-1").strip(" \0")
     return [value.strip(" \0") for value in text.split("\\")]
+
+
+def is_registered(element: Element) -> bool:
+    """Tell whether the UIDs of an element are those of standards, which no instance has."""
+    return all(value.startswith(_REGISTERED) for value in code_strings(element))
 
 
 def fix_charset(dataset: DataSet) -> None:

@@ -131,8 +131,15 @@ def float_text(value: float, *, single: bool) -> str:
 
 def round_half_up(value: float) -> int:
     """`Math.round(float)`: the nearest 32-bit integer, halves upwards."""
+    if not np.isfinite(value):
+        return 0 if np.isnan(value) else (INT_MAX if value > 0 else INT_MIN)
     nearest = int(np.floor(np.float64(value) + 0.5))
     return max(INT_MIN, min(INT_MAX, nearest))
+
+
+def wrapped(number: int) -> int:
+    """Keep 32 bits, as the arithmetic of `int` does."""
+    return (number - INT_MIN) % 2**32 + INT_MIN
 
 
 def length(text: str) -> int:

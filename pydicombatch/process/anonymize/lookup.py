@@ -50,8 +50,9 @@ def load(path: Path, *, strict: bool) -> LookupTable:
     Parameters
     ----------
     strict
-        Whether a missing table is an error, and a `.csv` file of two columns is stored. To the
-        Java tool a missing table is empty, and it forgets what it reads from CSV.
+        Whether a missing table or one that is not UTF-8 is an error, and a `.csv` file of two
+        columns is stored. To the Java tool a missing table is empty, other bytes are U+FFFD, and
+        it forgets what it reads from CSV.
 
     Raises
     ------
@@ -61,7 +62,8 @@ def load(path: Path, *, strict: bool) -> LookupTable:
     if not path.exists() and not strict:
         return LookupTable()
     try:
-        text = path.read_text(encoding="utf-8-sig" if path.suffix == ".csv" else "utf-8")
+        encoding = "utf-8-sig" if path.suffix.lower() == ".csv" else "utf-8"
+        text = path.read_text(encoding, "strict" if strict else "replace")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError.of(
             "The lookup table cannot be read", "Check that it exists as UTF-8 text", path.name

@@ -36,9 +36,9 @@ PrivateNames = Mapping[str, Id]
 
 def resolve(text: str, private_names: PrivateNames) -> Id | None:
     """Turn one id into a tag or a private block; nothing when it names no element."""
-    name = text.strip()
+    name = trim(text)
     if len(name) > 1 and _PAIRS.get(name[0]) == name[-1]:
-        name = name[1:-1].strip()
+        name = trim(name[1:-1])
     if (tag := dictionary().tags.get(name)) is not None:
         return tag
     if _HEX.fullmatch(name):
@@ -94,6 +94,7 @@ def _element(level: DataSet, step: Id | None) -> Element | None:
     tag = step.tag(level) if isinstance(step, Block) else step
     if tag is None:
         return None
-    if tag >> 16 < _FIRST_DATA_GROUP and (meta := level.root.meta) is not None:
-        return meta.get(tag)
+    if tag >> 16 < _FIRST_DATA_GROUP:
+        meta = level.root.meta
+        return meta.get(tag) if meta else None
     return level.elements.get(tag)

@@ -65,7 +65,7 @@ class Blanker:
         regions = self.script.regions(instance.dataset)
         if pixels is None or not regions:
             return instance, False
-        if instance.syntax == DEFLATED and not strict:
+        if instance.syntax == DEFLATED and not strict:  # the tool fails, or loses the pixels
             raise QuarantineError(_DEFLATED)
         if pixels.header.length == UNDEFINED and instance.syntax == _JPEG_BASELINE:
             jpeg = _jpeg_blanked(instance, regions)

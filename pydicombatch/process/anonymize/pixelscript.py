@@ -22,7 +22,9 @@ _RISKY_CLASSES: Final = (
     "1.2.840.10008.5.1.4.1.1.3",
     "1.2.840.10008.5.1.4.1.1.104",
 )
-_SCREENS: Final = ("SCREEN", "SECONDARY", "CAPTURE")
+# of Image Type; SECONDARY alone is no sign, every reformatted slice has it (PS3.3 C.7.6.1.1.2)
+_SCREENS: Final = re.compile(r"SCREEN|CAPTURE|REPORT|\bPROT(OCOL)?\b")
+_SLIDE_LABELS: Final = frozenset(("LABEL", "OVERVIEW"))  # PS3.3 C.8.12.4.1.1
 _RISKY_MODALITIES: Final = frozenset(("US", "SC", "IVUS", "DOC"))
 _IMAGE_TYPE: Final = 0x00080008
 _MODALITY: Final = 0x00080060
@@ -132,9 +134,14 @@ def risk(dataset: DataSet) -> str:
         return "Images of this modality usually have text burned in"
     if _values(dataset, _CONVERSION_TYPE):
         return "The image was converted from another source, which may have text burned in"
-    kinds = " ".join(_values(dataset, _IMAGE_TYPE))
-    if any(word in kinds for word in _SCREENS):
-        return "The image is a screenshot or secondary, which may have text burned in"
+    return _risk_of_type(_values(dataset, _IMAGE_TYPE), _values(dataset, _MODALITY))
+
+
+def _risk_of_type(kinds: list[str], modalities: list[str]) -> str:
+    if _SCREENS.search(" ".join(kinds)):
+        return "The image is a screenshot or a report, which may have text burned in"
+    if "SM" in modalities and _SLIDE_LABELS & set(kinds):
+        return "The image shows the label of a slide, which may have text on it"
     return ""
 
 

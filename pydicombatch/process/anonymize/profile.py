@@ -1,12 +1,11 @@
 """The Basic Application Level Confidentiality Profile of PS3.15 Annex E, with its options."""
 
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from pydicom.datadict import dictionary_has_tag
-
-from pydicombatch.process.anonymize import codes, dates, dummies, traces
+from pydicombatch.process.anonymize import codes, dates, dummies, hidden, traces
 from pydicombatch.process.anonymize.contents import TEXT, contents
 from pydicombatch.process.anonymize.instance import (
     CODE_SEQUENCE,
@@ -28,6 +27,8 @@ _METHOD: Final = 0x00120063
 _DATES_MODIFIED: Final = 0x00280303
 _BASIC: Final = "113100"
 _FREE_TEXT: Final = frozenset("LO LT SH ST UC UT".split())  # noqa: SIM905
+_TEMPORAL: Final = frozenset(("DA", "DT", "TM"))
+_TIMES: Final = re.compile(rb"[0-9.:+\-\\ \0]*")
 _DATES: Final = frozenset((Option.RETAIN_LONG_FULL_DATES, Option.RETAIN_LONG_MODIFIED_DATES))
 _CODED: Final = frozenset("CS DS IS US SS UL SL FL FD".split())  # noqa: SIM905
 _CODE_PARTS: Final = frozenset((0x00080100, 0x00080102, 0x00080103))  # of an item without meaning
@@ -99,10 +100,11 @@ class _Worker:
 
     def level(self, source: DataSet, parent: DataSet | None) -> DataSet:
         out = DataSet({}, parent, source.big_endian, source.meta)
-        for element in source:
-            result = self._element(source, element, out)
+        for found in source:
+            element = hidden.named(found, source)
+            result = self._element(source, element, out) if element else None
             if result is not None:
-                out.elements[element.tag] = result
+                out.elements[result.tag] = result
         if Option.RETAIN_SAFE_PRIVATE in self.profile.options:
             _drop_lonely_creators(out)
         return out
@@ -122,7 +124,7 @@ class _Worker:
         """Carry out the codes that need no look at the value."""
         match code:
             case Code.KEEP:
-                return self._items(element, out) if element.items is not None else element
+                return self._kept(element, out)
             case Code.EMPTY:
                 return _emptied(element)
             case Code.DUMMY:
@@ -138,10 +140,18 @@ class _Worker:
             return self._items(element, out)
         if element.vr in {"DA", "DT"} and self.profile.options & _DATES:
             kept = Option.RETAIN_LONG_FULL_DATES in self.profile.options
-            return element if kept else self._shifted(source, element, out)
+            return self._kept(element, out) if kept else self._shifted(source, element, out)
         if element.vr == "TM" and self.profile.options & _DATES:
             return self._shifted(source, element, out)
         return self.unlisted(source, element)
+
+    def _kept(self, element: Element, out: DataSet) -> Element | None:
+        """Keep what an option retains, unless it is of a kind that the option does not mean."""
+        if element.items is not None:
+            return self._items(element, out)
+        if element.vr in _TEMPORAL and not _TIMES.fullmatch(element.value):
+            return _emptied(element)
+        return None if element.undefined else element
 
     def _items(self, element: Element, out: DataSet) -> Element:
         items = tuple(self.level(item, out) for item in element.items or ())
@@ -154,7 +164,8 @@ class _Worker:
         if element.tag & 0xFFFF < 0x100:  # noqa: PLR2004 - a creator, checked once the level is done
             return element
         known = private_tag(source.creator(element.tag), element.tag)
-        return element if known and known.safe else None
+        repeats = self.unlisted.traces.within(element.value)
+        return element if known and known.safe and not repeats else None
 
     def _uid(self, element: Element, out: DataSet) -> Element:
         if element.items is not None:
@@ -167,12 +178,9 @@ class _Worker:
             return element if _is_time(contents(source, element)) else _emptied(element)
         if element.vr not in {"DA", "DT"}:
             return None
-        try:
-            text = dates.changed(contents(source, element) or "", lambda day: day + self.days)
-        except (ValueError, OverflowError):
-            text = ""
-        plausible = text.replace("\\", "").replace(".", "").replace("+", "").isdecimal()
-        return element._replace(value=text.encode() if plausible else b"")
+        values = (contents(source, element) or "").split("\\")
+        moved = [dates.moved(value.strip(), self.days) for value in values]
+        return element._replace(value="\\".join(moved).encode() if all(moved) else b"")
 
     def _clean(self, source: DataSet, element: Element, out: DataSet) -> Element | None:
         if element.items is not None:
@@ -204,10 +212,9 @@ class _Worker:
             return self._clean(item, element, out)
         return self._clean_value(item, element, standard=standard)
 
-    def _clean_value(self, item: DataSet, element: Element, *, standard: bool) -> Element:
-        known = element.vr in _CODED and dictionary_has_tag(element.tag)
-        if known or (standard and element.tag in _CODE_PARTS):
-            return element
+    def _clean_value(self, item: DataSet, element: Element, *, standard: bool) -> Element | None:
+        if element.vr in _CODED or (standard and element.tag in _CODE_PARTS):
+            return self.unlisted(item, element)
         if element.vr in _FREE_TEXT:
             return _cleaned(item, element)
         return dummies.replaced(element, self.profile.pseudonyms)

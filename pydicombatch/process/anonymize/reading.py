@@ -27,29 +27,7 @@ ITEM: Final = 0xFFFEE000
 ITEM_END: Final = 0xFFFEE00D
 SEQUENCE_END: Final = 0xFFFEE0DD
 _SHORT: Final = frozenset(
-    [
-        "AE",
-        "AS",
-        "AT",
-        "CS",
-        "DA",
-        "DS",
-        "DT",
-        "FL",
-        "FD",
-        "IS",
-        "LO",
-        "LT",
-        "PN",
-        "SH",
-        "SL",
-        "SS",
-        "ST",
-        "TM",
-        "UI",
-        "UL",
-        "US",
-    ]
+    "AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split()  # noqa: SIM905
 )  # VRs with a 16-bit length, PS3.5 7.1.2
 _LARGEST_DEFLATED: Final = 2**32  # bytes; what four-byte lengths can speak of
 _DEEPEST: Final = 100  # levels; standard objects nest a dozen, a hostile file thousands
@@ -166,6 +144,13 @@ class Reader:
         """Read one element of the root whose header is known."""
         explicit = self.encoding.explicit
         return self._element(header, self.size, level, explicit=explicit, depth=0)[0]
+
+    def items(self, level: DataSet, *, undefined: bool) -> tuple[DataSet, ...]:
+        """Read the whole stream as the value of a sequence; raises `NotDicomError`."""
+        length = UNDEFINED if undefined else self.size
+        explicit = self.encoding.explicit
+        found, _ = self._sequence(0, length, self.size, level, explicit=explicit, depth=0)
+        return found
 
     def _sequence(
         self, at: int, length: int, end: int, level: DataSet, *, explicit: bool, depth: int

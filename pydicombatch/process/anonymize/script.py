@@ -48,8 +48,13 @@ class Script:
         return not (self.rules or self.remove)
 
 
-def read(path: Path) -> Script:
+def read(path: Path, *, lenient: bool = False) -> Script:
     """Read a script file.
+
+    Parameters
+    ----------
+    lenient
+        Whether bytes that are not UTF-8 become U+FFFD, as they do for the Java tool.
 
     Raises
     ------
@@ -58,7 +63,7 @@ def read(path: Path) -> Script:
         that changes nothing, and pass every identifier on.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_text("utf-8-sig", "replace" if lenient else "strict")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError.of(
             "The anonymizer script cannot be read", "Check that it exists as UTF-8 text", path.name
@@ -135,7 +140,7 @@ class _Reader:
 
     def _add_group(self, entry: properties.Entry) -> None:
         digits = trim(entry.key.removeprefix("keep.group"))
-        if re.fullmatch(r"[0-9a-fA-F]{1,4}", digits):
+        if re.fullmatch(r"0*[0-9a-fA-F]{1,4}", digits):
             self._groups.add(int(digits, 16))
         else:
             self._drop(entry, "A group to keep is not hexadecimal")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from pydicombatch.process.anonymize.charset import PLATFORM, Charset
-from pydicombatch.process.anonymize.contents import BOTH_ENDS, TRAILING, trimmed
+from pydicombatch.process.anonymize.contents import TEXT, trimmed
 from pydicombatch.process.anonymize.instance import Element
 from pydicombatch.process.anonymize.javatext import (
     INT_MAX,
@@ -33,6 +33,7 @@ _RANGES: Final = {
     "UL": ("I", 0, 0xFFFFFFFF),
     "SL": ("i", INT_MIN, INT_MAX),
 }
+_WITHOUT_TEXT: Final = frozenset(["OB", "OF", "OW", "SQ", "UN"])  # not even an empty one
 _NAME_GROUPS: Final = 3
 _COMPONENTS: Final = 5
 _LONGEST_GROUP: Final = 64  # characters, PS3.5 table 6.2-1, PN
@@ -62,7 +63,7 @@ def store_private(
     if tag & 0xFFFF < 0x100:  # noqa: PLR2004 - a private creator
         return Element(tag, "LO", encode("LO", [text], charset))
     known = private_tag(creator, tag)
-    if known:
+    if known and (text or known.vr not in _WITHOUT_TEXT):
         try:
             return Element(tag, known.vr, encode(known.vr, [text], charset, big_endian=big_endian))
         except StoreError:
@@ -73,7 +74,7 @@ def store_private(
 
 def encode(vr: str, values: list[str], charset: Charset, *, big_endian: bool = False) -> bytes:
     """Encode the values of one element; raises `StoreError`."""
-    if vr in BOTH_ENDS or vr in TRAILING or vr in {"AS", "PN"}:
+    if vr in TEXT:
         return _strings(vr, values, charset)
     if values in ([], [""]):
         return b""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from pydicombatch.process.anonymize.javatext import is_whitespace
+from pydicombatch.process.anonymize.javatext import is_whitespace, trim
 
 CLAUSES: Final = {"if": 2, "select": 2, "append": 1}
 _UNINTERPRETED: Final = frozenset(("keep", "remove", "empty", "blank"))  # act as result text
@@ -130,7 +130,7 @@ def _argument(text: str, at: int) -> tuple[str, int]:
             character = text[at : at + 1]
             at += 1
         if not escaped and character in ",)" and nesting.outside:
-            return "".join(taken).strip(), at
+            return trim("".join(taken)), at
         nesting.see(character)
         taken.append(character)
     raise _Unclosed
@@ -168,5 +168,5 @@ def _clause(text: str, at: int) -> tuple[str | None, int]:
     for index in range(at, len(text)):
         depth += {"{": 1, "}": -1}.get(text[index], 0)
         if not depth:
-            return text[at + 1 : index].strip(), index + 1
+            return trim(text[at + 1 : index]), index + 1
     return None, len(text)

@@ -92,6 +92,14 @@ class Filter:
         return "privategroups" not in script.remove or script.keep_safe
 
 
+def elements(kept: Iterable[Piece], instance: Instance) -> Iterator[Element]:
+    """Yield what stays behind Pixel Data, to be looked into."""
+    reader = Reader(instance.data, instance.encoding)
+    for piece in kept:
+        if piece.header.tag != PIXEL_DATA:
+            yield reader.element(piece.header, instance.dataset)
+
+
 def leaking(kept: Iterable[Piece], actions: Mapping[int, Action]) -> bool:
     """Tell whether the tail keeps something that the script wants to change."""
     return any(

@@ -8,6 +8,7 @@ from typing import Final
 
 from pydicom.datadict import keyword_for_tag
 
+from pydicombatch.process.anonymize import hidden
 from pydicombatch.process.anonymize.contents import contents
 from pydicombatch.process.anonymize.instance import DataSet, Element
 from pydicombatch.process.anonymize.vocabulary import VOCABULARY
@@ -19,6 +20,9 @@ _WORD: Final = re.compile(r"[^\W_]+")
 _SHORTEST_WORD: Final = 3  # characters of a part of a name
 _SHORTEST: Final = 4  # of another identifier; a shorter one is met by chance
 _SHORTEST_WITHIN: Final = 6  # where any bytes may stand beside it
+_LETTERS: Final = re.compile(rf"[^\W\d_]{{{_SHORTEST_WITHIN},}}")
+_BIRTH_DATE: Final = 0x00100030
+_PATIENT: Final = 0x0010  # group; its identifiers are looked for by their letters alone, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,11 @@ class Traces:
         if not self.words.isdisjoint([upper.strip(), *_WORD.findall(upper)]):
             return True
         return any(word in upper for word in self.words if len(word) >= _SHORTEST_WITHIN)
+
+    def is_one(self, number: str) -> bool:
+        """Whether a number is a long one, as a whole: a short one is met by chance."""
+        digits = number.strip().lstrip("+-")
+        return len(digits) >= _SHORTEST_WITHIN and digits in self.words
 
     def within(self, value: bytes) -> bool:
         """Whether bytes hold a long one as it was written."""
@@ -55,12 +64,13 @@ def of(root: DataSet, is_listed: Callable[[int], bool]) -> Traces:
 
 
 def _found(level: DataSet, is_listed: Callable[[int], bool]) -> Iterator[str]:
-    for element in level:
+    for written in level:
+        element = hidden.named(written, level) or written
         for item in element.items or ():
             yield from _found(item, is_listed)
         tag = element.tag
         named = element.vr in _TEXTS and is_listed(tag) and _names(tag)
-        if named or element.vr == "PN":
+        if named or element.vr == "PN" or tag == _BIRTH_DATE:
             yield from _parts(level, element)
 
 
@@ -68,6 +78,9 @@ def _parts(level: DataSet, element: Element) -> Iterator[str]:
     text = contents(level, element) or ""
     if element.vr == "PN":
         yield from (word for word in _WORD.findall(text) if len(word) >= _SHORTEST_WORD)
+    if element.vr == "PN" or element.tag >> 16 == _PATIENT:
+        yield from _LETTERS.findall(text)
+    if element.vr == "PN":
         return
     for value in text.split("\\"):
         if len(value.strip()) >= _SHORTEST:

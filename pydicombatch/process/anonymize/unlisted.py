@@ -16,7 +16,13 @@ from pydicom.datadict import dictionary_has_tag, tag_for_keyword
 
 from pydicombatch.process.anonymize import dummies
 from pydicombatch.process.anonymize.contents import contents
-from pydicombatch.process.anonymize.instance import CHARSET_TAG, DataSet, Element, code_strings
+from pydicombatch.process.anonymize.instance import (
+    CHARSET_TAG,
+    DataSet,
+    Element,
+    code_strings,
+    is_registered,
+)
 from pydicombatch.process.anonymize.pseudonyms import Pseudonyms
 from pydicombatch.process.anonymize.traces import Traces
 
@@ -62,8 +68,6 @@ _TERM: Final = re.compile(r"(?!.*\d{7})[A-Z0-9 _]{0,16}")
 _DECIMAL: Final = re.compile(r" *([+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?)? *")
 _CODE: Final = re.compile(r"[!-~]{1,16}")
 _PLAIN: Final = re.compile(r"(?!.*\d{7})[ -~]{0,64}")
-# DICOM's own, and the branch of HL7's for coding systems: no instance has one of these
-_REGISTERED: Final = ("1.2.840.10008.", "2.16.840.1.113883.6.")
 _NUMBERS: Final = frozenset("AT FD FL SL SS SV UL US UV".split())  # noqa: SIM905
 _FLOATS: Final = frozenset("OD OF OL OV".split())  # noqa: SIM905
 _DUMMY: Final = "ANONYMIZED"
@@ -113,12 +117,14 @@ class Unlisted:
 
     def _number(self, _: DataSet, element: Element) -> Element:
         text = element.value.decode("latin-1").strip("\0")
-        fits = all(_DECIMAL.fullmatch(value) for value in text.split("\\"))
+        fits = all(
+            _DECIMAL.fullmatch(value) and not self.traces.is_one(value)
+            for value in text.split("\\")
+        )
         return element if fits else element._replace(value=b"")
 
     def _uid(self, _: DataSet, element: Element) -> Element:
-        registered = all(value.startswith(_REGISTERED) for value in code_strings(element))
-        if registered or self.retain_uids:
+        if is_registered(element) or self.retain_uids:
             return element
         return dummies.uids(element, self.pseudonyms)
 

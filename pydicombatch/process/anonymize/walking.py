@@ -7,14 +7,16 @@ from datetime import datetime
 from functools import cached_property, partial
 from typing import Final
 
-from pydicombatch.process.anonymize import codes
+from pydicombatch.process.anonymize import codes, hidden
 from pydicombatch.process.anonymize.context import Context, Program, QuarantineError, SkipError
 from pydicombatch.process.anonymize.instance import (
     CHARSET_TAG,
     CODE_SEQUENCE,
+    CODING_SCHEME_UID,
     PIXEL_DATA,
     DataSet,
     Element,
+    is_registered,
 )
 from pydicombatch.process.anonymize.javatext import int_or, trim
 from pydicombatch.process.anonymize.lookup import LookupTable
@@ -107,13 +109,15 @@ class Run:
             tag = element.tag
             result = self._decided(source, out, element)
             if result is element:
-                if self.strict and element.items:
-                    self._require_clean(element)
+                if self.strict and (element.items or element.vr in hidden.VRS):
+                    self.require_clean(element, source)
                 continue
             if result is None:
                 del out.elements[tag]
             else:
                 out.elements[tag] = result
+            if self.strict and tag == CODE_SEQUENCE and result is not None:
+                self.require_clean(result, source)
             if tag == CHARSET_TAG and (result is None or result.value != element.value):
                 out.__dict__.pop("charset", None)
 
@@ -179,16 +183,23 @@ class Run:
                 ) from None
             return element
 
-    def _require_clean(self, element: Element) -> None:
-        """Strict: a sequence that stays verbatim must hold nothing that the script changes."""
-        for item in element.items if element.items and element.tag != CODE_SEQUENCE else ():
+    def require_clean(self, element: Element, level: DataSet) -> None:
+        """Strict: a sequence that stays verbatim must hold nothing that the script changes.
+
+        Raises
+        ------
+        QuarantineError
+            If it does.
+        """
+        for item in hidden.items(element, level):
             out = DataSet(dict(item.elements), item.parent, item.big_endian)
             for inner in item:
-                if self._would_change(item, out, inner):
+                coded = element.tag == CODE_SEQUENCE and inner.tag in codes.PARTS
+                if not coded and self._would_change(item, out, inner):
                     raise QuarantineError(
                         "A sequence stays as it is, and holds a value that the script changes"
                     )
-                self._require_clean(inner)
+                self.require_clean(inner, item)
 
     def _would_change(self, item: DataSet, out: DataSet, inner: Element) -> bool:
         action = self.actions.get(inner.tag)
@@ -196,6 +207,8 @@ class Run:
             return False
         if inner.items is not None:
             return action.constant == _REMOVE
+        if inner.vr == "UI" and (inner.tag == CODING_SCHEME_UID or is_registered(inner)):
+            return False  # it says what a code means, of nobody
         try:
             result = self._run(item, out, inner, action)
         except (QuarantineError, SkipError):
