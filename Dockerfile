@@ -12,7 +12,8 @@ RUN apt-get update \
 
 FROM python AS build
 RUN apt-get update \
-    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3-venv
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3-venv \
+        gcc libc6-dev libpython3-dev
 WORKDIR /build
 COPY requirements.lock requirements-build.lock ./
 # A registry of the house is named in pip's own configuration, which stays out of the image
@@ -22,7 +23,7 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     && python3 -m venv /opt/pydicombatch \
     && /opt/pydicombatch/bin/pip install --quiet --require-hashes --only-binary :all: \
         --requirement requirements.lock
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY pydicombatch pydicombatch
 RUN builder/bin/pip wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir wheels . \
     && /opt/pydicombatch/bin/pip install --quiet --no-deps --no-index wheels/*.whl \

@@ -97,7 +97,7 @@ find_python() {
 
 # digest WORD...: stands for all that decides what is in the environment.
 digest() {
-    { printf '%s\n' "$@"; cat pyproject.toml; } | sha256sum | cut -d' ' -f1
+    { printf '%s\n' "$@"; cat pyproject.toml hatch_build.py pydicombatch/receive/server/_whole.c; } | sha256sum | cut -d' ' -f1
 }
 
 # python_version PYTHON: empty when it does not run.
@@ -106,7 +106,7 @@ python_version() {
 }
 
 # is_made EXTRA: whether .venv holds the package with this extra, from this place and this
-# pyproject.toml, on the Python named in PYTHON if there is one.
+# pyproject.toml and what is compiled, on the Python named in PYTHON if there is one.
 is_made() {
     local version
     version=$(python_version "$VENV/bin/python")

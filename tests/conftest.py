@@ -8,8 +8,10 @@ import pytest
 from hypothesis import settings
 
 from pydicombatch.core.secrets import forget
+from pydicombatch.receive.server import rapid
 from tests.support.dcmqrscp import DcmqrscpServer
 from tests.support.orthanc import OrthancServer
+from tests.support.receiving import COMPILED
 
 # A deadline measures how busy the machine is, not whether a law holds
 settings.register_profile("pydicombatch", deadline=None)
@@ -25,6 +27,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--full", action="store_true", help="run soak tests in full size (default: quick)"
     )
+
+
+TWICE = ("_faults", "_interoperability", "_process", "_senders", "_store")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of the receiver with and without what is compiled; TLS never uses it."""
+    if metafunc.module.__name__.endswith(tuple(f"test_receiver{one}" for one in TWICE)):
+        metafunc.fixturenames.insert(0, "compiled")
+        metafunc.parametrize("compiled", [True, False], indirect=True, ids=["compiled", "pure"])
+
+
+@pytest.fixture
+def compiled(request: pytest.FixtureRequest) -> Iterator[bool]:
+    """Let receivers of this test use compiled code, or not."""
+    if request.param:
+        assert rapid.compiled is not None, "compile it: python hatch_build.py"
+    token = COMPILED.set(request.param)
+    yield request.param
+    COMPILED.reset(token)
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,7 @@ from tests.support.markdown import README, blocks
 
 pytestmark = pytest.mark.timeout(900)  # they download what the package needs
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+COMPILED = "pydicombatch/receive/server/_whole.abi3.so"
 DATA = {".sql", ".json", ".csv", ".html", ".css", ".js"}  # what modules read beside themselves
 
 
@@ -51,7 +52,7 @@ def sources() -> set[str]:
     return {
         file.relative_to(ROOT).as_posix()
         for file in files
-        if file.suffix != ".pyc" and "__pycache__" not in file.parts
+        if file.suffix not in {".pyc", ".so"} and "__pycache__" not in file.parts
     }
 
 
@@ -66,7 +67,8 @@ def test_the_wheel_holds_the_package_and_its_data_and_nothing_else(built: Path) 
     (wheel,) = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
-    assert names == sources()
+    assert names == sources() | {COMPILED}
+    assert "-cp311-abi3-linux_" in wheel.name
     assert {".sql", ".json", ".csv"} <= {Path(name).suffix for name in names} & DATA
 
 
@@ -152,3 +154,20 @@ def test_the_sdist_makes_the_same_wheel(built: Path, tmp_path: Path) -> None:
         assert {(each.filename, each.CRC) for each in one.infolist()} == {
             (each.filename, each.CRC) for each in other.infolist()
         }
+
+
+def test_without_a_compiler_the_wheel_is_pure_python(built: Path, tmp_path: Path) -> None:
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (tree,) = tmp_path.iterdir()
+    said = run(
+        "env", "CC=no-such-compiler", sys.executable, "-m", "hatchling", "build", "-t", "wheel",
+        "-d", tmp_path / "w", cwd=tree,
+    )  # fmt: skip
+    assert "without the compiled part of the receiver" in said
+    (wheel,) = (tmp_path / "w").glob("*.whl")
+    assert wheel.name.endswith("-py3-none-any.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert names == sources()

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from pydicombatch.receive.process.parent import ProcessReceiver
 from pydicombatch.receive.server.receiver import ThreadReceiver
 from pydicombatch.receive.server.settings import Limits, Settings
 
+COMPILED = ContextVar("compiled", default=True)  # whether compiled code is used
 EVERYTHING = Expectation(1, 1, (("PatientID", frozenset({"SYN001"})),))
 
 
@@ -66,6 +68,7 @@ def receiver(
 ) -> Iterator[Heard]:
     spool.mkdir(exist_ok=True)
     settings.setdefault("floor", 0)
+    settings.setdefault("compiled", COMPILED.get())
     made = Settings(0, "OURS", str(spool), "run", limits=limits or Limits(), **settings)
     one = (ProcessReceiver if process else ThreadReceiver)(made, retained)
     heard = Heard(spool, one)

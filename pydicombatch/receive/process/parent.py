@@ -60,7 +60,7 @@ class ProcessReceiver:
         self._broken: FatalError | None = None
         self._crashes: deque[float] = deque(maxlen=_MOST_CRASHES)
         self._spawned: Spawned | None = None
-        self._arrivals: SimpleQueue[Arrival | None] = SimpleQueue()
+        self._arrivals: SimpleQueue[list[Arrival] | None] = SimpleQueue()
         self._questions: SimpleQueue[list[Any] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
 
@@ -229,8 +229,7 @@ class ProcessReceiver:
 
     def _find_unannounced(self) -> None:
         """Announce what the process acknowledged and did not tell us of any more."""
-        for arrival in self._custody.unannounced():
-            self._arrivals.put(arrival)
+        self._arrivals.put(self._custody.unannounced())
 
     # What is said
 
@@ -244,10 +243,10 @@ class ProcessReceiver:
             getattr(self, f"_on_{name}")(value)
 
     def _on_arrivals(self, packed: list[list[Any]]) -> None:
-        for one in packed:
-            arrival = wire.unpack_arrival(one)
+        together = [wire.unpack_arrival(one) for one in packed]
+        for arrival in together:
             self._custody.note(arrival)
-            self._arrivals.put(arrival)
+        self._arrivals.put(together)
 
     def _on_ask(self, question: list[Any]) -> None:
         self._questions.put(question)
@@ -276,17 +275,19 @@ class ProcessReceiver:
     # Threads, so that a slow engine delays answers, not messages
 
     def _announcing(self, announce: Callable[[Arrival], None]) -> None:
-        taken = 0
-        while (arrival := self._arrivals.get()) is not None:
-            try:
-                announce(arrival)
-            except Exception as exc:  # noqa: BLE001 - it stays in the spool for the next run
-                log.warning("announce.failed", error=type(exc).__name__)
-                self._break(unable("cannot hand over what it has received"))
-            taken += 1
-            if taken >= _TAKEN_TOGETHER or self._arrivals.empty():
-                self._send({"taken": taken})
-                taken = 0
+        while (together := self._arrivals.get()) is not None:
+            for first in range(0, len(together), _TAKEN_TOGETHER):
+                some = together[first : first + _TAKEN_TOGETHER]
+                for arrival in some:
+                    self._hand_over(arrival, announce)
+                self._send({"taken": len(some)})
+
+    def _hand_over(self, arrival: Arrival, announce: Callable[[Arrival], None]) -> None:
+        try:
+            announce(arrival)
+        except Exception as exc:  # noqa: BLE001 - it stays in the spool for the next run
+            log.warning("announce.failed", error=type(exc).__name__)
+            self._break(unable("cannot hand over what it has received"))
 
     def _answering(self) -> None:
         while (question := self._questions.get()) is not None:

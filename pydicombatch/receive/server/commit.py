@@ -44,17 +44,17 @@ class Committer:
     def __init__(self, directory: SpoolDirectory, durability: Durability, post: Post) -> None:
         self._directory = directory
         self._durability = durability
-        self._syncs = durability is not Durability.NONE
+        self.syncs = durability is not Durability.NONE
         self._post = post
         self._waiting: list[Job] = []
         self._busy = False
         self._lane = Lane(post, 1)
         self._pool = ThreadPoolExecutor(_SYNCS_AT_A_TIME)
-        self._free = not self._syncs or self._probe() < _FREE
+        self.free = not self.syncs or self._probe() < _FREE
 
     def commit(self, job: Job) -> None:
         """Make an instance durable, then call `job.done` in the loop's thread."""
-        if self._free:
+        if self.free:
             job.done(self._seal_one(job))
             return
         self._waiting.append(job)
@@ -89,13 +89,13 @@ class Committer:
 
     def _seal_one(self, job: Job) -> OSError | None:
         """Do for one instance what `_seal` does for many, in as few steps as there are."""
-        return seal(self._directory, job.incoming, job.name, syncs=self._syncs)
+        return seal(self._directory, job.incoming, job.name, syncs=self.syncs)
 
     def _seal(self, jobs: list[Job]) -> list[OSError | None]:
         """Sync files, rename, sync the directory once; never leave a name that is not true."""
         if len(jobs) == 1:
             return [self._seal_one(jobs[0])]
-        sync = self._syncs
+        sync = self.syncs
         errors = list(self._pool.map(lambda job: self._finish(job, sync=sync), jobs))
         for index, job in enumerate(jobs):
             if errors[index] is None:

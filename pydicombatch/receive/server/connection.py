@@ -6,22 +6,20 @@ import time
 from collections.abc import Callable
 
 from pydicombatch.core.log import EventLog
-from pydicombatch.core.model import Origin
 from pydicombatch.receive.server.admission import Progress
+from pydicombatch.receive.server.delivery import Delivery
 from pydicombatch.receive.server.host import Host
 from pydicombatch.receive.server.incoming import Incoming
 from pydicombatch.receive.server.intake import Intake
+from pydicombatch.receive.server.rapid import Peer
 from pydicombatch.receive.server.settings import Limits
-from pydicombatch.receive.upperlayer import events
-from pydicombatch.receive.upperlayer.command import Command
+from pydicombatch.receive.server.times import Times
 from pydicombatch.receive.upperlayer.machine import Association, Phase
 from pydicombatch.receive.upperlayer.negotiation import Policy
 
 log = EventLog(__name__)
 
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)  # Linux
-_FIRST_READ, _SMALL_READ = 8192, 1024  # bytes: at first, and when few bytes are much work:
-_MUCH, _FEW = 16, 128  # more events in one read, and fewer bytes for each of them
 
 
 class Connection:
@@ -52,27 +50,18 @@ class Connection:
         intake: Intake,
         host: Host,
     ) -> None:
-        now = time.monotonic()
         self.socket = sock
         self.address = address
         self.association = Association(policy)
         self.limits = limits
         self._intake = intake
         self._host = host
-        self._incoming: Incoming | None = None
-        self._complete: Incoming | None = None
+        self._delivery = Delivery(intake, address)
         self._feeding = False
         self._held = 0
-        self._fragments: list[memoryview] = []
-        self._calling_aet = ""
-        self._last_origin: Origin | None = None
         self._unsent = b""
         self._tail = b""  # what a peer sent that did not wait for our answer
-        self._read_size = _FIRST_READ
-        self._opened = self._heard = self._closing_since = now
-        self._unsent_since: float | None = None
-        self._unit_since: float | None = None
-        self._units = 0
+        self._times = Times(len(host.buffer))
         self._closed = False
         self._ready: Callable[[], None] = (
             self._shake if isinstance(sock, ssl.SSLSocket) else self._transfer
@@ -81,15 +70,15 @@ class Connection:
     @property
     def progress(self) -> Progress:
         """Where this connection is, for its deadline."""
-        one = self.association
-        times = (self._opened, self._closing_since, self._unit_since, self._heard)
-        owed = (not one.between_messages, one.awaits_answer)
-        return Progress(one.phase, *times, *owed, self._unsent_since)
+        return self._times.progress(self.association)
 
     def on_ready(self) -> None:
         """Do what the socket is ready for; never raises for what a peer does."""
+        self._run(self._ready)
+
+    def _run(self, action: Callable[[], None]) -> None:
         try:
-            self._ready()
+            action()
         except (ssl.SSLWantReadError, BlockingIOError, InterruptedError):
             return
         except ssl.SSLWantWriteError:
@@ -106,7 +95,7 @@ class Connection:
             self.close()
             return
         self.association.abort()
-        self._closing_since = time.monotonic()
+        self._times.closing_since = time.monotonic()
         self._drop()
         self._guarded(self._flush)
 
@@ -115,7 +104,6 @@ class Connection:
         if self._closed:
             return
         self._closed = True
-        self._host.held -= self._held
         self._drop()
         self._host.leave(self)
         self.socket.close()
@@ -132,15 +120,15 @@ class Connection:
             self._flush()
             if self._unsent or self._closed:
                 return
-        reads = 0
+        reads = taken = 0
         while not self._closed and not self._busy():
             size = self._read()
             if not size:
                 self.close()
                 return
             self._feed(self._host.buffer[:size])
-            reads += 1
-            if not self._goes_on(reads):
+            reads, taken = reads + 1, taken + size
+            if taken >= len(self._host.buffer) or not self._goes_on(reads):
                 return
 
     def _goes_on(self, reads: int) -> bool:
@@ -149,7 +137,7 @@ class Connection:
         if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
             return True
         # What the sender's kernel held back until we acknowledged comes at once
-        more = reads < self._host.reads and self._read_size > _SMALL_READ
+        more = reads < self._host.reads and not self._times.reads_little
         return more and self.association.phase is Phase.OPEN and self._owes()
 
     def _busy(self) -> bool:
@@ -157,47 +145,69 @@ class Connection:
         return self.association.awaits_answer or bool(self._unsent)
 
     def _read(self) -> int:
-        size = self.socket.recv_into(self._host.buffer, self._read_size)
+        size = self.socket.recv_into(self._host.buffer, self._times.read_size)
         self._host.count(size)
         return size
+
+    def _served(self, unsent: bytes) -> None:
+        """Note that a message went the shortest way, and was answered."""
+        self._times.note(self.association, 1, 1)
+        if unsent:
+            self._unsent, self._times.unsent_since = unsent, time.monotonic()
+            self._run(self._flush)
+
+    def _received(self, size: int) -> None:
+        """Go on with what came and could not go the shortest way; it lies in the buffer."""
+        if not size:
+            self.close()
+            return
+        self._run(lambda: self._feed(self._host.buffer[:size]))
+
+    def _offer(self, last: Incoming) -> None:
+        """Have messages like the last one go the shortest way, if there is one."""
+        one = self.association
+        if one.between_messages and not self._unsent and not self._closed:
+            number, context = self.socket.fileno(), one.context
+            peer = Peer(number, context, one.respond, self._served, self._received)
+            self._intake.offer(last, peer)
 
     def _feed(self, data: memoryview) -> None:
         """Act on bytes of the peer; all of them, unless a data set waits for its answer."""
         self._feeding = True
-        work, size = 0, len(data)
+        work, size, last = 0, len(data), None
         while len(data) and not self._closed:
             happened, consumed = self.association.receive(data)
             work += len(happened)
-            for event in happened:
-                if type(event) is events.Fragment:
-                    self._fragments.append(event.data)
-                else:
-                    self._act(event)
-            self._write()
-            if self._complete is not None:
-                self._finish(self._complete)
+            if self._delivery.take(happened) > self.limits.largest_object:
+                self.abort()
+            if (complete := self._delivery.finished()) is not None:
+                last = complete
+                self._intake.finish(complete, self._answer)
             data = data[consumed:]
             if self.association.awaits_answer:
                 self._tail = bytes(data)  # at most one buffer
                 self._host.watch(self, read=False, write=False)
                 break
         self._feeding = False
-        self._note_time(work, size)
+        self._times.note(self.association, work, size)
         self._after()
         if _QUICKACK is not None and self._owes() and not self._closed:
             # Nagle's algorithm holds back the rest until we acknowledge; an answer does, too
             self.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        if last is not None:
+            self._offer(last)
 
     def _owes(self) -> bool:
         """Whether a part of a message, or of the request for an association, is still to come."""
-        return not (self.association.between_messages or self.association.awaits_answer)
+        one = self.association
+        return not (one.between_messages or one.awaits_answer)
 
     def _after(self) -> None:
         """Go on as the phase demands that the association is in now."""
         phase = self.association.phase
-        if self._held or phase is Phase.AWAITING:
-            self._note_held()
-        if phase is Phase.CLOSED or self._host.held > self.limits.held_bytes:
+        self._note_held()
+        too_much = self._held and self._host.held > self.limits.held_bytes
+        if phase is Phase.CLOSED or too_much:
             self.close()
             return
         if phase is Phase.CLOSING:
@@ -206,25 +216,13 @@ class Connection:
             self._flush()
 
     def _note_held(self) -> None:
-        awaiting = self.association.phase is Phase.AWAITING
-        held = self.association.held if awaiting else 0
+        held = len(self._tail)
+        if self.association.phase is Phase.AWAITING:
+            held += self.association.held
+        if self._closed:
+            held = 0
         self._host.held += held - self._held
         self._held = held
-
-    def _note_time(self, work: int, size: int) -> None:
-        now = self._heard = time.monotonic()
-        association = self.association
-        if work > _MUCH and work * _FEW > size:
-            self._read_size = _SMALL_READ
-        elif self._read_size < len(self._host.buffer):
-            self._read_size = min(4 * self._read_size, len(self._host.buffer))
-        if association.phase is Phase.OPEN:
-            self._closing_since = now
-            if not association.inside_pdu:
-                self._unit_since = None
-            elif self._unit_since is None or association.units != self._units:
-                self._unit_since = now
-        self._units = association.units
 
     def _flush(self) -> None:
         output = self._unsent + self.association.take_output()
@@ -237,40 +235,11 @@ class Connection:
         was_waiting, self._unsent = bool(self._unsent), output[sent:]
         if self._unsent:
             if sent or not was_waiting:
-                self._unsent_since = time.monotonic()
+                self._times.unsent_since = time.monotonic()
             self._host.watch(self, read=False, write=True)
         elif was_waiting:
-            self._unsent_since = None
+            self._times.unsent_since = None
             self._host.watch(self, read=True, write=False)
-
-    # What the association tells
-
-    def _act(self, event: events.Event) -> None:
-        if isinstance(event, events.StoreEnded):
-            self._complete = self._incoming
-        elif isinstance(event, events.StoreBegun):
-            self._incoming = self._intake.begin(event, self._origin(event.command))
-        elif isinstance(event, events.Associated):
-            self._calling_aet = event.calling_aet
-
-    def _origin(self, one: Command) -> Origin:
-        last, titles = self._last_origin, (one.originator_aet, one.originator_message_id)
-        if last is None or (last.originator_aet, last.originator_message_id) != titles:
-            last = self._last_origin = Origin(self._calling_aet, self.address, *titles)
-        return last
-
-    def _write(self) -> None:
-        if not self._fragments:
-            return
-        if self._incoming is not None:
-            self._incoming.write(self._fragments)
-            if self._incoming.size > self.limits.largest_object:
-                self.abort()
-        self._fragments = []
-
-    def _finish(self, incoming: Incoming) -> None:
-        self._complete = self._incoming = None
-        self._intake.finish(incoming, self._answer)
 
     def _answer(self, status: int, comment: str) -> None:
         """Send the C-STORE response; the peer may have gone meanwhile."""
@@ -281,7 +250,7 @@ class Connection:
 
     def _go_on(self) -> None:
         self._flush()
-        self._heard = time.monotonic()
+        self._times.heard = time.monotonic()
         if not self._unsent:
             self._host.watch(self, read=True, write=False)
         if self._tail and not self._closed:
@@ -289,9 +258,9 @@ class Connection:
             self._feed(memoryview(tail))
 
     def _drop(self) -> None:
-        if self._incoming is not None:
-            self._intake.drop(self._incoming)
-        self._incoming, self._fragments = None, []
+        self._delivery.drop()
+        self._tail = b""
+        self._note_held()
 
     def _guarded(self, action: Callable[[], None]) -> None:
         try:

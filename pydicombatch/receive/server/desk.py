@@ -29,7 +29,13 @@ class Desk:
         self._by_message: dict[int, dict[int, Expectation]] = {}
         self._by_value: dict[tuple[str, str], dict[int, Expectation]] = {}
         self._decided: dict[tuple[object, ...], tuple[int, ...]] = {}
+        self.decisions = 0  # changes with every expectation
         self._naming_instances = 0  # expectations that tell the instances of a series apart
+
+    @property
+    def tells_series_apart(self) -> bool:
+        """Whether instances of one series may belong to different requests."""
+        return bool(self._naming_instances)
 
     def expect(self, expectation: Expectation) -> None:
         """Welcome the instances of a request; a second time replaces the first."""
@@ -81,6 +87,7 @@ class Desk:
 
     def _forget(self, request: int) -> None:
         self._decided.clear()
+        self.decisions += 1
         old = self._by_request.pop(request, None)
         if old is None:
             return

@@ -28,10 +28,19 @@ class SpoolDirectory:
             raise ValueError("the identity of a run is made of letters, digits, _ and .")
         self.descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._path = Path(path)
-        self._run = run
+        self.run = run
         self._parts = 0
         self._spare: tuple[str, int] | None = None
         self._count = self._recover()
+
+    @property
+    def counters(self) -> list[int]:
+        """The last number of a file that is not acknowledged, and of one that is."""
+        return [self._parts, self._count]
+
+    @counters.setter
+    def counters(self, last: list[int]) -> None:
+        self._parts, self._count = last
 
     def create(self) -> tuple[str, int]:
         """Create a file that is not acknowledged; return its name and descriptor."""
@@ -46,17 +55,14 @@ class SpoolDirectory:
 
     def _create(self) -> tuple[str, int]:
         self._parts += 1
-        name = f"{self._run}-{self._parts}{PART}"
+        name = f"{self.run}-{self._parts}{PART}"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         return name, os.open(name, flags, _MODE, dir_fd=self.descriptor)
 
     def final_name(self, requests: tuple[int, ...]) -> str:
         """Return the next free name, `<run>-<requests joined by + or x>-<counter>.dcm`."""
         self._count += 1
-        ids = "+".join(map(str, requests)) or "x"
-        if len(ids) > _LONGEST_IDS:
-            ids = ids[: ids.rindex("+", 0, _LONGEST_IDS)]
-        return f"{self._run}-{ids}-{self._count:08d}.dcm"
+        return f"{self.run}-{joined(requests)}-{self._count:08d}.dcm"
 
     def rename(self, part: str, final: str) -> None:
         """Give a file the name under which it counts."""
@@ -92,11 +98,17 @@ class SpoolDirectory:
 
     def _recover(self) -> int:
         highest = 0
-        name = re.compile(re.escape(self._run) + r"-(?:x|[0-9+]+)-(\d+)\.dcm")
+        name = re.compile(re.escape(self.run) + r"-(?:x|[0-9+]+)-(\d+)\.dcm")
         for entry in self._path.iterdir():
             found = name.fullmatch(entry.name)
             if found:
                 highest = max(highest, int(found[1]))
-            elif entry.name.startswith(f"{self._run}-") and entry.name.endswith(PART):
+            elif entry.name.startswith(f"{self.run}-") and entry.name.endswith(PART):
                 self.remove(entry.name)
         return highest
+
+
+def joined(requests: tuple[int, ...]) -> str:
+    """Return how a name tells the requests; those that do not fit are found by UID."""
+    ids = "+".join(map(str, requests)) or "x"
+    return ids if len(ids) <= _LONGEST_IDS else ids[: ids.rindex("+", 0, _LONGEST_IDS)]

@@ -9,10 +9,11 @@ from typing import Protocol
 from pydicombatch.core.element_walk import UnreadableError
 from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Identifiers, Origin
+from pydicombatch.receive.server import rapid
 from pydicombatch.receive.server.commit import Committer, Job
 from pydicombatch.receive.server.desk import Desk
 from pydicombatch.receive.server.directory import SpoolDirectory
-from pydicombatch.receive.server.header import Reader
+from pydicombatch.receive.server.header import LONGEST, Reader
 from pydicombatch.receive.server.incoming import (
     EMPTY,
     NO_ROOM,
@@ -23,6 +24,7 @@ from pydicombatch.receive.server.incoming import (
 )
 from pydicombatch.receive.server.inspect import Inspected, inspect
 from pydicombatch.receive.server.lane import Lane, Post
+from pydicombatch.receive.server.rapid import Model, Peer, Rapid
 from pydicombatch.receive.server.settings import Settings
 from pydicombatch.receive.upperlayer.events import StoreBegun
 
@@ -86,6 +88,7 @@ class Intake:
         self._unanswered = 0
         self._kept_one = False
         self._next_look = 0.0
+        self._rapid: Rapid | None = None
 
     def begin(self, begun: StoreBegun, origin: Origin) -> Incoming:
         """Make place for a data set; it may be refused from the start."""
@@ -145,6 +148,51 @@ class Intake:
             inspected,
             failed,
         )
+
+    def open(self, epoll: int, buffer: memoryview) -> Rapid | None:
+        """Start the compiled server, where it may be used: plain, at any rate, with free syncs."""
+        one = self._settings
+        slow = one.tls is not None or one.megabytes_per_second or not self._committer.free
+        if rapid.compiled is not None and one.compiled and not slow:
+            self._rapid = Rapid(
+                rapid.compiled,
+                epoll,
+                buffer,
+                self._directory,
+                self._kept,
+                syncs=self._committer.syncs,
+                max_pdu=one.max_pdu,
+                longest=min(LONGEST, one.limits.largest_object),
+            )
+        return self._rapid
+
+    def allowance(self) -> int:
+        """Return how many instances may be kept now without a further look."""
+        self._look_at_room()
+        if self._closing or not self._enough_room:
+            return 0
+        return max(0, self._settings.limits.unconfirmed - self._outlet.backlog())
+
+    def decisions(self) -> int:
+        """Return a number that changes with whatever decides whose an instance is."""
+        return self._desk.decisions
+
+    def offer(self, last: Incoming, peer: Peer) -> None:
+        """Have what is like the last data set of a connection taken by compiled code."""
+        if self._rapid is None or self._desk.tells_series_apart or last.refusal is not None:
+            return
+        found, requests = last.identifiers, last.requests
+        if found is None or not requests or last.size > LONGEST:
+            return
+        # what the ledger said of one instance need not be true of the others
+        if self._desk.decide(found, last.origin) == requests:
+            model = Model(last.command, found, last.transfer_syntax_uid, requests)
+            self._rapid.enroll(peer, model)
+
+    def _kept(
+        self, name: str, found: Identifiers, syntax: str, size: int, requests: tuple[int, ...]
+    ) -> None:
+        self._outlet.announce(name, found, syntax, size, requests)
 
     def tick(self) -> None:
         """Look at the free space, give answers that were held back, prepare for the next."""

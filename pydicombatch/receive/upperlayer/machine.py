@@ -11,6 +11,7 @@ from typing import Final
 
 from pydicombatch.core.pdus import PduType
 from pydicombatch.receive.upperlayer import events, negotiation, pdu
+from pydicombatch.receive.upperlayer.command import Command
 from pydicombatch.receive.upperlayer.messages import Messages
 from pydicombatch.receive.upperlayer.pdu import AbortReason, ProtocolError, check
 
@@ -61,6 +62,15 @@ class Association:
     def awaits_answer(self) -> bool:
         """Whether a C-STORE is complete and nothing is read until `answer`."""
         return self._messages.awaits_answer
+
+    @property
+    def context(self) -> int:
+        """The presentation context of the last message."""
+        return self._messages.context
+
+    def respond(self, context: int, command: Command, status: int) -> bytes:
+        """Return the response to a command of a message that was not given to `receive`."""
+        return self._messages.respond(context, command, status)
 
     @property
     def held(self) -> int:

@@ -36,6 +36,15 @@ class Messages:
         self._encode = Encoder(peer_max_pdu).encode
 
     @property
+    def context(self) -> int:
+        """The presentation context of the last message."""
+        return self._context
+
+    def respond(self, context: int, command: dimse.Command, status: int) -> bytes:
+        """Return the response to a command that was read elsewhere."""
+        return self._encode(context, command, status)
+
+    @property
     def held(self) -> int:
         """Bytes of a command that are kept in memory."""
         return len(self._command)

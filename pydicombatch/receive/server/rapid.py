@@ -1,0 +1,223 @@
+"""Messages that differ from the last one of their association in their ids alone, by the dozen.
+
+Compiled code waits for all sockets, and keeps and answers such messages by itself; everything else
+it leaves to those who read it. What it may do was decided for the message before.
+"""
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from functools import lru_cache
+from importlib import import_module
+from types import ModuleType
+from typing import NamedTuple
+
+from pydicombatch.core.file_meta import file_meta
+from pydicombatch.core.model import Identifiers
+from pydicombatch.receive.server import header
+from pydicombatch.receive.server.directory import SpoolDirectory, joined
+from pydicombatch.receive.upperlayer.command import SUCCESS, Command
+
+compiled: ModuleType | None
+try:
+    compiled = import_module("pydicombatch.receive.server._whole")
+except ImportError:  # installed without a compiler
+    compiled = None
+
+EXPLICIT, IMPLICIT = 1, 2  # how data sets are encoded, as in _whole.c
+_LONG_WAY = frozenset({header.DEFLATED, header.BIG_ENDIAN})
+_NO_NUMBER = -1
+_HOLD_BACK = 5  # milliseconds that what is kept may wait to be announced
+
+Announce = Callable[[str, Identifiers, str, int, tuple[int, ...]], None]
+
+
+class Model(NamedTuple):
+    """A message that was kept; what is done with it is done with those that are like it."""
+
+    command: Command
+    identifiers: Identifiers
+    transfer_syntax_uid: str
+    requests: tuple[int, ...]
+
+
+class Peer(NamedTuple):
+    """A connection between two messages, as compiled code sees it."""
+
+    descriptor: int  # of a plain socket that does not block
+    context: int  # of its last message
+    respond: Callable[[int, Command, int], bytes]
+    served: Callable[[bytes], None]  # one was answered; with what of the answer was not sent
+    received: Callable[[int], None]  # so many bytes came, into the buffer; 0: none will
+
+
+class Member(NamedTuple):
+    """An association whose next message is expected to be like the last one."""
+
+    peer: Peer
+    identifiers: Identifiers
+    transfer_syntax_uid: str
+    requests: tuple[int, ...]
+
+
+class Rapid:
+    """The compiled server.
+
+    Parameters
+    ----------
+    code
+        The compiled module.
+    epoll
+        Descriptor of what all sockets are registered with.
+    buffer
+        Where it reads into.
+    directory
+        The spool.
+    announce
+        Called for every instance that was kept.
+    syncs
+        Whether durability is promised.
+    max_pdu, longest
+        The longest P-DATA-TF and the longest data set that are taken, bytes.
+    """
+
+    def __init__(
+        self,
+        code: ModuleType,
+        epoll: int,
+        buffer: memoryview,
+        directory: SpoolDirectory,
+        announce: Announce,
+        *,
+        syncs: bool,
+        max_pdu: int,
+        longest: int,
+    ) -> None:
+        self._code = code
+        self._epoll = epoll
+        self._buffer = buffer
+        self._directory = directory
+        self._announce = announce
+        self._max_pdu = max_pdu
+        self._longest = longest
+        self._server = code.server(directory.descriptor, directory.run, syncs)
+        self._members: dict[int, Member] = {}
+        self._decisions = 0
+
+    def enroll(
+        self,
+        peer: Peer,
+        model: Model,
+    ) -> None:
+        """Take what is like this message from now on, if it is of a kind that can be taken.
+
+        Parameters
+        ----------
+        peer
+            Who sent it.
+        model
+            The message.
+        """
+        command, found, syntax, requests = model
+        respond, context = peer.respond, peer.context
+        if syntax in _LONG_WAY:
+            return
+        named = tuple(getattr(found, one.name) for one in fields(Identifiers))
+        if not "".join(named).isascii() or not (command.originator_aet or "").isascii():
+            return
+        one, other, size = "1", "2", len(found.sop_instance_uid)
+        meta, (place,) = _pattern(
+            file_meta(found.sop_class_uid, one * size, syntax),
+            file_meta(found.sop_class_uid, other * size, syntax),
+            size,
+        )
+        first = command._replace(message_id=0x0101, sop_instance_uid=one * size)
+        second = command._replace(message_id=0x0202, sop_instance_uid=other * size)
+        response, places = _pattern(
+            respond(context, first, SUCCESS), respond(context, second, SUCCESS), 2, size
+        )
+        number = command.originator_message_id
+        taken = self._code.enroll(
+            self._server,
+            peer.descriptor,
+            context,
+            IMPLICIT if syntax == header.IMPLICIT else EXPLICIT,
+            self._max_pdu,
+            self._longest,
+            joined(requests).encode(),
+            meta,
+            place,
+            response,
+            *places,
+            command.originator_aet,
+            _NO_NUMBER if number is None else number,
+            *(text.encode() for text in named),
+        )
+        if taken:
+            self._members[peer.descriptor] = Member(peer, found, syntax, requests)
+
+    def dismiss(self, peer: int) -> None:
+        """Leave an association to the others; nothing happens if it is not here."""
+        if self._members.pop(peer, None) is not None:
+            self._code.dismiss(self._server, peer)
+
+    def wait(self, seconds: float, allowance: int, decisions: int) -> list[int]:
+        """Wait, keep, answer and announce; return the descriptors that are ready for others.
+
+        Parameters
+        ----------
+        seconds
+            How long at most.
+        allowance
+            How many instances may be kept.
+        decisions
+            A number that changes with whatever decides whose an instance is.
+        """
+        if decisions != self._decisions:
+            self._decisions = decisions
+            self._dismiss_all()
+        kept, ready, peer, size, *self._directory.counters = self._code.serve(
+            self._server,
+            self._epoll,
+            self._buffer,
+            int(seconds * 1000) + 1,
+            allowance,
+            _HOLD_BACK,
+            *self._directory.counters,
+        )
+        members = dict(self._members) if kept else {}  # they may leave
+        for one, name, uid, file_size, unsent in kept:
+            member, found, syntax, requests = members[one]
+            found = replace(found, sop_instance_uid=uid)
+            self._announce(name, found, syntax, file_size, requests)
+            member.served(unsent)
+        gone = self._members.pop(peer, None)
+        if gone is not None:
+            gone.peer.received(max(0, size))
+        for other in ready:
+            self._members.pop(other, None)
+        return list(ready)
+
+    def _dismiss_all(self) -> None:
+        """Have every association looked at again; what it has sent already is not lost."""
+        for peer, member in list(self._members.items()):
+            self._members.pop(peer, None)
+            held = self._code.dismiss(self._server, peer)
+            if held:
+                self._buffer[: len(held)] = held
+                member.peer.received(len(held))
+
+    def close(self) -> None:
+        """Give everything back."""
+        self._members.clear()
+        self._server = None
+
+
+@lru_cache(64)
+def _pattern(one: bytes, other: bytes, *sizes: int) -> tuple[bytes, tuple[int, ...]]:
+    """Return bytes with the places of what differs: pieces of these sizes, in this order."""
+    differ = [at for at in range(len(one)) if one[at] != other[at]]
+    places = tuple(differ[sum(sizes[:number])] for number in range(len(sizes)))
+    spans = [
+        at for place, size in zip(places, sizes, strict=True) for at in range(place, place + size)
+    ]
+    return (one, places) if differ == spans else (b"", (0,) * len(sizes))

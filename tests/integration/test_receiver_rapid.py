@@ -1,0 +1,380 @@
+"""The compiled server at real sockets: what it keeps, and that it leaves the rest untouched."""
+
+import os
+import select
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pydicombatch.core.attribution import Expectation
+from pydicombatch.core.file_meta import file_meta
+from pydicombatch.core.model import Identifiers
+from pydicombatch.receive.server.directory import SpoolDirectory
+from pydicombatch.receive.server.rapid import Model, Peer, Rapid, compiled
+from pydicombatch.receive.server.settings import Limits
+from pydicombatch.receive.upperlayer.command import Command, encode_response
+from tests.support import hand_made as raw
+from tests.support.receiving import receiver, until
+
+PATIENT = "SYN001"
+SERIES = Identifiers(raw.CT, raw.UID, "1.2.3.4", "1.2.3.4.5", PATIENT, "A1")
+
+
+def respond(context: int, command: Command, status: int) -> bytes:
+    return raw.p_data(raw.pdv(context, 3, encode_response(command, status)))
+
+
+def uid(number: int) -> str:
+    return f"{raw.UID[:-2]}.{number % 100:02d}"[: len(raw.UID)]
+
+
+def message(number: int, pixels: int = 256, patient: str = PATIENT) -> bytes:
+    data = raw.data_set(uid(number), patient=patient, pixels=pixels)
+    return raw.store(data, instance=uid(number), message_id=number, size=1 << 16)
+
+
+class Site:
+    """A compiled server with peers on socket pairs."""
+
+    def __init__(self, folder: Path, buffer: int = 1 << 18) -> None:
+        assert compiled is not None, "compile it: python hatch_build.py"
+        self.folder = folder
+        self.epoll = select.epoll()
+        self.buffer = memoryview(bytearray(buffer))
+        self.directory = SpoolDirectory(str(folder), "run")
+        self.kept: list[tuple[str, Identifiers, int, tuple[int, ...]]] = []
+        self.left: list[bytes] = []
+        self.unsent: list[bytes] = []
+        self.rapid = Rapid(
+            compiled, self.epoll.fileno(), self.buffer, self.directory, self._announce,
+            syncs=True, max_pdu=131072, longest=65536,
+        )  # fmt: skip
+        self.sockets: list[socket.socket] = []
+
+    def _announce(
+        self, name: str, found: Identifiers, syntax: str, size: int, requests: tuple[int, ...]
+    ) -> None:
+        assert syntax == raw.EXPLICIT
+        self.kept.append((name, found, size, requests))
+
+    def peer(self) -> tuple[socket.socket, int]:
+        """Return the other side of a connection, and our descriptor of it."""
+        theirs, ours = socket.socketpair()
+        ours.setblocking(False)
+        self.sockets += [theirs, ours]
+        self.epoll.register(ours.fileno(), select.EPOLLIN)
+        self.enroll(ours.fileno())
+        return theirs, ours.fileno()
+
+    def enroll(self, number: int) -> None:
+        def received(size: int) -> None:
+            self.left.append(bytes(self.buffer[:size]))
+
+        command = Command(1, 7, True, raw.CT, raw.UID, None, None)
+        peer = Peer(number, 3, respond, self.unsent.append, received)
+        self.rapid.enroll(peer, Model(command, SERIES, raw.EXPLICIT, (4, 5)))
+
+    def wait(self, allowance: int = 64, decisions: int = 0) -> list[int]:
+        return self.rapid.wait(0.001, allowance, decisions)
+
+    def close(self) -> None:
+        self.rapid.close()
+        self.directory.close()
+        self.epoll.close()
+        for one in self.sockets:
+            one.close()
+
+
+@contextmanager
+def site(folder: Path, buffer: int = 1 << 18) -> Iterator[Site]:
+    one = Site(folder, buffer)
+    try:
+        yield one
+    finally:
+        one.close()
+
+
+def test_what_is_like_the_last_message_is_kept_answered_and_announced(tmp_path: Path) -> None:
+    with site(tmp_path) as one:
+        theirs, _ = one.peer()
+        for number in range(1, 6):
+            theirs.sendall(message(number))
+            assert one.wait() == []
+            command = Command(1, number, True, raw.CT, uid(number), None, None)
+            assert theirs.recv(4096) == respond(3, command, 0)
+        assert [name for name, *_ in one.kept] == [f"run-4+5-{n:08d}.dcm" for n in range(1, 6)]
+        for number, (name, found, size, requests) in enumerate(one.kept, 1):
+            content = (tmp_path / name).read_bytes()
+            data = raw.data_set(uid(number))
+            assert content == file_meta(raw.CT, uid(number), raw.EXPLICIT) + data
+            assert found.sop_instance_uid == uid(number)
+            assert found.patient_id == PATIENT
+            assert (len(content), requests) == (size, (4, 5))
+            assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+        assert one.directory.final_name((1,)) == "run-1-00000006.dcm"
+        assert one.left == []
+    assert not list(tmp_path.glob("*.part"))
+
+
+UNLIKE = [
+    message(50, patient="SYN002"),
+    raw.echo_rq(),
+    raw.RELEASE_RQ,
+    message(50)[:-9] + b"\1\1\1\1" + message(50)[-5:-4],
+    raw.store(raw.data_set("1.2.3"), instance="1.2.3"),
+    raw.store(raw.data_set(uid(1)), instance=uid(1), originator=("OURS", 3)),
+    raw.store(raw.data_set(uid(1)), instance=uid(1), size=99),
+]
+STREAM = st.lists(
+    st.one_of(st.integers(0, 99).map(message), st.sampled_from(UNLIKE)), min_size=1, max_size=8
+)
+
+
+@given(STREAM, st.lists(st.integers(0, 1 << 16), max_size=12))
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=150)
+def test_in_any_cut_what_is_not_kept_is_left_as_it_came(
+    messages: list[bytes], cuts: list[int]
+) -> None:
+    """What was kept is a beginning of the stream, and the bytes behind it are all there."""
+    folder = Path(tempfile.mkdtemp())
+    stream = b"".join(messages)
+    places = sorted({0, len(stream), *(cut % len(stream) for cut in cuts)})
+    with site(folder) as one:
+        theirs, number = one.peer()
+        rest = b""
+        for begin, end in pairwise(places):
+            theirs.sendall(stream[begin:end])
+            ready = one.wait()
+            if ready:
+                assert one.left, "nobody had it before"
+                rest += os.read(number, 1 << 20)
+        one.rapid.wait(0, 64, 1)  # what is held comes back
+        kept = b"".join(messages[: len(one.kept)])
+        assert kept + b"".join(one.left) + rest == stream
+        answers = theirs.recv(1 << 16) if one.kept else b""
+        assert answers.count(b"\4\0\0\0\0") >= len(one.kept)
+        for (name, *_), sent in zip(one.kept, messages, strict=False):
+            content = (folder / name).read_bytes()
+            assert content.endswith(
+                sent[sent.index(raw.explicit(0x00080016, "UI", raw.CT.encode())) :]
+            )
+    shutil.rmtree(folder)
+
+
+def test_the_beginning_of_a_message_is_held_for_a_moment_only(tmp_path: Path) -> None:
+    with site(tmp_path) as one:
+        theirs, _ = one.peer()
+        theirs.sendall(message(1)[:200])
+        begun = time.monotonic()
+        while not one.left:
+            one.wait()
+            assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun > 0.15
+        assert one.left == [message(1)[:200]]
+
+
+def test_a_peer_that_sends_drop_by_drop_is_not_waited_for_any_longer(tmp_path: Path) -> None:
+    with site(tmp_path) as one:
+        theirs, _ = one.peer()
+        sent = 0
+        begun = time.monotonic()
+        while not one.left:
+            theirs.sendall(message(1)[sent : sent + 1])
+            sent += 1
+            one.wait()
+            time.sleep(0.01)
+        assert time.monotonic() - begun < 1
+        assert one.left[0] == message(1)[: len(one.left[0])]
+
+
+def test_all_that_is_held_is_bounded_and_too_much_is_left(tmp_path: Path) -> None:
+    with site(tmp_path) as one:
+        peers = [one.peer()[0] for _ in range(80)]
+        begin = message(1, pixels=60_000)[:60_000]
+        for theirs in peers:
+            theirs.sendall(begin)
+            one.wait()
+        held = len(peers) - len(one.left)
+        assert 60 <= held <= (4 << 20) // len(begin)
+        assert set(one.left) == {begin}
+
+
+def test_when_decisions_change_every_association_is_looked_at_again(tmp_path: Path) -> None:
+    with site(tmp_path) as one:
+        theirs, number = one.peer()
+        theirs.sendall(message(1)[:50])
+        one.wait()
+        assert one.left == []
+        one.wait(decisions=1)
+        assert one.left == [message(1)[:50]]
+        theirs.sendall(message(1)[50:])
+        assert one.wait(decisions=1) == [number]
+        assert one.kept == []
+
+
+def test_without_an_allowance_nothing_is_kept_and_nothing_is_lost(tmp_path: Path) -> None:
+    with site(tmp_path) as one:
+        theirs, number = one.peer()
+        theirs.sendall(message(1))
+        assert one.wait(allowance=0) == [number]
+        assert os.read(number, 1 << 16) == message(1)
+        one.enroll(number)
+        theirs.sendall(message(2)[:60])
+        assert one.wait() == []
+        theirs.sendall(message(2)[60:])
+        one.wait(allowance=0)
+        assert one.left[0] + os.read(number, 1 << 16) == message(2)
+        assert one.kept == []
+
+
+def test_no_more_than_the_allowance_is_kept_at_a_time(tmp_path: Path) -> None:
+    with site(tmp_path) as one:
+        peers = [one.peer()[0] for _ in range(5)]
+        for number, theirs in enumerate(peers):
+            theirs.sendall(message(number))
+        one.wait(allowance=2)
+        assert len(one.kept) == 2
+        one.wait(allowance=64)
+        assert len(one.kept) == 5
+        assert one.left == []
+
+
+def test_what_cannot_be_written_is_left_and_not_answered(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    with site(folder) as one:
+        theirs, _ = one.peer()
+        theirs.sendall(message(1))
+        one.wait()
+        assert len(one.kept) == 1
+        theirs.recv(4096)
+        shutil.rmtree(folder)
+        theirs.sendall(message(2))
+        one.wait()
+        assert one.left == [message(2)]
+        theirs.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            theirs.recv(1)
+
+
+def test_a_peer_that_goes_before_its_answer_loses_nothing_that_was_kept(tmp_path: Path) -> None:
+    with site(tmp_path) as one:
+        theirs, number = one.peer()
+        theirs.sendall(message(1))
+        theirs.shutdown(socket.SHUT_RD)
+        ready = one.wait()
+        ready += one.wait()
+        assert len(one.kept) == 1
+        assert number in ready or one.left == [b""]
+
+
+def test_what_a_peer_does_not_take_of_an_answer_is_handed_over(tmp_path: Path) -> None:
+    with site(tmp_path) as one:
+        theirs, number = one.peer()
+        one.sockets[1].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        taken = 0
+        for count in range(1, 200):
+            theirs.sendall(message(count))
+            one.wait()
+            assert len(one.kept) == count
+            if one.unsent[-1]:
+                break
+            taken += 1
+        assert 0 < taken < 150
+        command = Command(1, count, True, raw.CT, uid(count), None, None)
+        assert respond(3, command, 0).endswith(one.unsent[-1])
+        theirs.sendall(message(1))
+        assert one.wait() == [number]
+
+
+def test_a_descriptor_that_was_dismissed_is_somebody_elses(tmp_path: Path) -> None:
+    with site(tmp_path) as one:
+        theirs, number = one.peer()
+        theirs.sendall(message(1)[:40])
+        one.wait()
+        one.rapid.dismiss(number)
+        theirs.sendall(message(1)[40:])
+        assert one.wait() == [number]
+        assert not one.kept
+        assert not one.left
+
+
+# The whole receiver, in both ways
+
+RELEASED = raw.pdu(6, bytes(4))
+
+
+Told = tuple[str, Identifiers, int, tuple[int, ...], bytes]
+
+
+def talk(folder: Path, pieces: list[bytes], *, use: bool) -> tuple[list[Told], bytes]:
+    """Send pieces to a receiver; return what it announced, with its content, and its answers."""
+    with receiver(folder, compiled=use) as heard, raw.Peer(heard.port) as peer:
+        peer.associate(raw.associate_rq(max_pdu=0))
+        for piece in pieces:
+            peer.send(piece)
+            time.sleep(0.002)
+        answers = b""
+        while not answers.endswith(RELEASED):
+            answers += peer.socket.recv(65536)
+        until(lambda: len(heard.arrivals) == len(heard.files()))
+        told = [
+            (one.file.name, one.identifiers, one.size, one.requests, heard.content(one))
+            for one in heard.arrivals
+        ]
+    return told, answers
+
+
+SESSION = (
+    b"".join(message(n) for n in range(1, 5))
+    + raw.echo_rq()
+    + b"".join(message(n, patient="STRANGER") for n in range(5, 7))
+    + b"".join(message(n, pixels=9400) for n in range(7, 12))
+    + raw.store(raw.data_set("1.2.3"), instance="1.2.3.4")
+    + b"".join(message(n) for n in range(12, 16))
+    + raw.RELEASE_RQ
+)
+
+
+@given(st.lists(st.integers(0, len(SESSION)), max_size=25))
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
+def test_any_fragmentation_ends_in_the_same_files_and_answers_both_ways(cuts: list[int]) -> None:
+    places = sorted({0, len(SESSION), *cuts})
+    pieces = [SESSION[begin:end] for begin, end in pairwise(places)]
+    with tempfile.TemporaryDirectory() as folder:
+        one = talk(Path(folder) / "c", pieces, use=True)
+        other = talk(Path(folder) / "p", pieces, use=False)
+    assert one == other
+    assert len(one[0]) == 13
+
+
+def test_one_message_at_a_time_goes_both_ways_with_the_same_result(tmp_path: Path) -> None:
+    found = {}
+    for use in (True, False):
+        with (
+            receiver(tmp_path / str(use), compiled=use, limits=Limits(unconfirmed=8)) as heard,
+            raw.Peer(heard.port) as peer,
+        ):
+            peer.associate()
+            statuses = []
+            for number in range(1, 60):
+                patient = "STRANGER" if number % 20 == 0 else PATIENT
+                data = raw.data_set(uid(number), patient=patient, pixels=300)
+                statuses.append(peer.store(data, uid(number), number))
+                if number == 30:
+                    heard.receiver.expect(Expectation(2, 2, (("PatientID", frozenset({PATIENT})),)))
+            heard.wait(57)
+            found[use] = statuses, [(one.requests, one.identifiers) for one in heard.arrivals]
+    assert found[True] == found[False]
+    requests = [one for one, _ in found[True][1]]
+    assert requests == [(1,)] * 29 + [(1, 2)] * 28
+    assert [status for status in found[True][0] if status] == [0x0124, 0x0124]
