@@ -3,6 +3,9 @@
 
 export DEBIAN_FRONTEND=noninteractive
 export PIP_DISABLE_PIP_VERSION_CHECK=1
+# Where Python may not keep what it has compiled, every start of the program takes three times as
+# long, and the tests start it a thousand times
+unset PYTHONDONTWRITEBYTECODE
 
 VENV=.venv
 WANTED=3.11

@@ -17,6 +17,7 @@ from tests.support.receiving import COMPILED
 settings.register_profile("pydicombatch", deadline=None)
 settings.load_profile("pydicombatch")
 
+Server = OrthancServer | DcmqrscpServer
 OrthancFactory = Callable[..., OrthancServer]
 DcmqrscpFactory = Callable[..., DcmqrscpServer]
 

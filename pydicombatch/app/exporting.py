@@ -2,18 +2,20 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydicombatch.app.extraction import Extraction
+from pydicombatch.app.state import reader, with_state_of_its_own
+from pydicombatch.config.models import Config
 from pydicombatch.core.elements import parse_path
 from pydicombatch.ledger.lock import StateLock
 from pydicombatch.ledger.reading import LedgerReader
 from pydicombatch.report.export import parts, tables
 from pydicombatch.report.export.headers import Wanted
-from pydicombatch.report.export.work import carry_out
+from pydicombatch.report.export.work import Part, carry_out
+from pydicombatch.report.whole import unfinished_of
 from pydicombatch.store.tree import create
 
 FIRST = "SOPInstanceUID"
@@ -63,7 +65,7 @@ class Exported:
 
 
 def export(
-    extraction: Extraction,
+    config: Config,
     output: Path,
     named: Sequence[str] = (),
     on_part: Callable[[int], object] = lambda _: None,
@@ -73,8 +75,8 @@ def export(
 
     Parameters
     ----------
-    extraction
-        Whose instances.
+    config
+        That of the extraction whose instances these are.
     output
         A name in .csv or .parquet; the file appears when it is whole, and replaces another one.
     named
@@ -97,33 +99,43 @@ def export(
     """
     tables.check(output)
     paths = tuple(dict.fromkeys([FIRST, *map(parse_path, named or DEFAULT)]))
-    folder = extraction.config.state_directory / parts.FOLDER
-    root = extraction.config.output.directory
+    state = with_state_of_its_own(config).state_directory
+    folder = state / parts.FOLDER
+    root = config.output.directory
     with ExitStack() as stack:
-        ledger = stack.enter_context(closing(extraction.ledger()))
+        ledger = stack.enter_context(closing(reader(state)))
         create(folder, "state.directory")
         lock = StateLock(folder)
         stack.callback(lock.release)
-        for file in folder.glob(f"{'?' * 64}.[0-9]*"):
-            file.unlink()  # parts that a killed process was at
+        parts.begin(folder, unfinished_of(output))
         instances = ledger.counts().instances
         processes = max(1, min(os.cpu_count() or 1, -(-instances // parts.TOGETHER)))
-        sink = stack.enter_context(tables.opened(output, ("path", *paths)))
-        rows = resumed = 0
-        findings: Counter[str] = Counter()
-        for part in carry_out(root, folder, paths, _wanted(ledger), processes):
-            found = list(parts.read(part.file))
-            good = [one for one in found if not one.finding]
-            sink.add(good)
-            rows += len(good)
-            resumed += part.instances if part.resumed else 0
-            for one in found:
-                if one.finding:
-                    findings[one.finding] += 1
-                    on_finding(one.finding, one.path)
-            on_part(part.instances)
-    for file in folder.glob("*.jsonl"):
-        file.unlink()
+        with tables.opened(output, ("path", *paths)) as sink:
+            made = carry_out(root, folder, paths, _wanted(ledger), processes, tables.prepare)
+            done = _table(made, sink, on_part, on_finding)
+        parts.end(folder)
+    return done
+
+
+def _table(
+    made: Iterable[Part],
+    sink: tables.Sink,
+    on_part: Callable[[int], object],
+    on_finding: Callable[[str, str], None],
+) -> Exported:
+    rows = resumed = 0
+    findings: Counter[str] = Counter()
+    for part in made:
+        found = list(parts.read(part.file))
+        good = [one for one in found if not one.finding]
+        sink.add(good)
+        rows += len(good)
+        resumed += part.instances if part.resumed else 0
+        for one in found:
+            if one.finding:
+                findings[one.finding] += 1
+                on_finding(one.finding, one.path)
+        on_part(part.instances)
     return Exported(rows, findings, resumed)
 
 

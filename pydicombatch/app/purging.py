@@ -9,6 +9,7 @@ from pydicombatch.app.sampling import FOLDER
 from pydicombatch.app.state import KIND, held
 from pydicombatch.core.log import EventLog
 from pydicombatch.report.export.parts import FOLDER as EXPORT
+from pydicombatch.report.export.parts import left_table
 from pydicombatch.store.removal import Removed, older, remove, within
 
 QUARANTINE = "quarantine"
@@ -56,6 +57,7 @@ def purge(state: Path, *, everything: bool) -> Iterator[tuple[str, Removed]]:
 def _purge(state: Path, *, everything: bool) -> Iterator[tuple[str, Removed]]:
     folders = ("work", IDENTIFIED, FOLDER, EXPORT)
     unfinished = [one for name in folders for one in within(state / name)]
+    unfinished += left_table(state / EXPORT)  # beside the name that somebody gave it
     yield "instances in the spool", remove(within(state / "spool"))
     yield "quarantined instances", remove(within(state / QUARANTINE))
     yield "unfinished files", remove(unfinished)

@@ -1,13 +1,14 @@
 """`pydicombatch export`: elements of all stored instances as a table."""
 
+import os
 import sys
 from pathlib import Path
 
 import click
 from tqdm import tqdm
 
-from pydicombatch.app import Extraction
 from pydicombatch.app.exporting import export
+from pydicombatch.config.load import load
 
 WORDS = {
     "missing": "not there any more",
@@ -31,14 +32,14 @@ def command(
     ctx: click.Context, config: Path, *, output: Path, elements: tuple[str, ...], paths: bool
 ) -> None:
     """Write chosen elements of all stored instances of CONFIG into one table."""
-    extraction = Extraction.from_file(config)
+    loaded = load(config, os.environ)
 
     def name(finding: str, path: str) -> None:
         if paths:
             click.echo(f"{finding}: {path}")
 
     with tqdm(unit="inst", desc="Reading headers", disable=not sys.stderr.isatty()) as bar:
-        done = export(extraction, output, elements, bar.update, name)
+        done = export(loaded.config, output, elements, bar.update, name)
     if done.resumed:
         click.echo(f"{done.resumed} instances had been read before")
     click.echo(f"{done.rows} instances written to {output}")

@@ -97,10 +97,15 @@ def parse(text: str, file: str, environ: Mapping[str, str]) -> Loaded:
 
 
 def _without_condition(tree: Tree, document: Mapping[str, Node]) -> list[Finding]:
-    """Find elements of `select.where` without a condition: left out, they would widen it."""
+    """Find elements of `select.where` without a condition: left out, they would widen it.
+
+    So would a `select` that is empty.
+    """
     found = []
     for path in tree.source.keys:
-        if path[:2] != ("select", "where") or _at(document, path) is not None:
+        if (path != ("select",) and path[:2] != ("select", "where")) or _at(
+            document, path
+        ) is not None:
             continue
         problem = f"{dotted(path)} has no condition"
         remedy = "Write what its value must be, or remove the line"

@@ -86,6 +86,28 @@ def walk(data: Buffer, start: int, encoding: Encoding) -> Iterator[tuple[int, in
                 yield tag, value, length
 
 
+def behind(data: Buffer, offset: int, encoding: Encoding) -> int:
+    """Return where the element behind this one begins, whatever it holds.
+
+    Raises
+    ------
+    UnreadableError
+        As `walk`.
+    """
+    levels = [_Level("elements", encoding)]
+    while True:
+        level = levels[-1]
+        tag, offset, length, vr = _element(data, offset, level)
+        if length == UNDEFINED:
+            levels.append(_opened(tag, vr, level, len(levels)))
+        elif not _closed(levels, tag):
+            offset += length
+            if offset > len(data):
+                raise UnreadableError("it is shorter than its own lengths")
+        if len(levels) == 1:
+            return offset
+
+
 def _element(data: Buffer, offset: int, level: _Level) -> tuple[int, int, int, bytes]:
     try:
         return _element_header(data, offset, level)

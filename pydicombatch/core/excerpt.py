@@ -7,9 +7,18 @@ the caller reads it with pydicom.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from pydicombatch.core import values
-from pydicombatch.core.element_walk import Buffer, Encoding, UnreadableError, encoding_at, walk
+from pydicombatch.core.element_scan import EXPLICIT_LITTLE, file_meta, scan
+from pydicombatch.core.element_walk import (
+    IMPLICIT_LITTLE,
+    Buffer,
+    Encoding,
+    UnreadableError,
+    encoding_at,
+    walk,
+)
 from pydicombatch.core.grammar import steps, vr_of
 from pydicombatch.core.header import (
     BIG_ENDIAN,
@@ -22,6 +31,7 @@ from pydicombatch.core.header import (
 )
 
 __all__ = ["Excerpt", "UnreadableError", "plain"]
+REMEMBERED = 128  # bytes of a value
 UNCERTAIN = frozenset({"SQ", "UN", *values.AMBIGUOUS})  # the dictionary alone does not tell
 
 
@@ -38,12 +48,15 @@ class Excerpt:
     paths: tuple[str, ...]
     _wanted: tuple[tuple[int, str], ...] = field(init=False, repr=False, compare=False)
     _kinds: dict[int, str] = field(init=False, repr=False, compare=False)
+    _codes: dict[int, bytes] = field(init=False, repr=False, compare=False)
     _last: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         tags = [steps(path)[0].tag for path in self.paths]
         object.__setattr__(self, "_wanted", tuple((tag, vr_of(tag)) for tag in tags))
         object.__setattr__(self, "_kinds", dict(self._wanted))
+        kinds = {CHARACTER_SET: "CS", **self._kinds}
+        object.__setattr__(self, "_codes", {tag: vr.encode() for tag, vr in kinds.items()})
         object.__setattr__(self, "_last", max([CHARACTER_SET, *tags]))
 
     def of_file(self, data: Buffer) -> tuple[str, ...]:
@@ -67,11 +80,48 @@ class Excerpt:
             data, start = inflate(data, start)[0], 0
         encoding = encoding_at(data, start, encoding)
         found = self._found(data, start, encoding)
-        terms = found.get(CHARACTER_SET, b"").decode("latin-1").strip(" \0").split("\\")
+        terms = _terms(found.get(CHARACTER_SET, b""))
         order = "<" if encoding.little else ">"
         return tuple(
             values.decode(vr, found[tag], order, terms, None) if tag in found else ""
             for tag, vr in self._wanted
+        )
+
+    def of_beginning(self, data: bytes, *, whole: bool) -> tuple[str, ...]:
+        """Return the same of a file of the usual kind, of which only the beginning is there.
+
+        Parameters
+        ----------
+        data
+            The beginning of a file with preamble and File Meta Information.
+        whole
+            Whether it is all of the file.
+
+        Raises
+        ------
+        UnreadableError
+            If more is needed, or it is not of the usual kind: `of_file` may know better.
+        """
+        if data[PREAMBLE : PREAMBLE + 4] != b"DICM":
+            raise UnreadableError("it has no preamble")
+        syntax, start = file_meta(data, PREAMBLE + 4)
+        if not syntax or syntax == BIG_ENDIAN or syntax in DEFLATED:
+            raise UnreadableError("it is not of the usual kind")
+        explicit = syntax not in IMPLICIT
+        explicit = encoding_at(
+            data, start, EXPLICIT_LITTLE if explicit else IMPLICIT_LITTLE
+        ).explicit
+        found: dict[int, bytes] = {}
+        for tag, vr, offset, length in scan(
+            data, start, self._last, explicit=explicit, whole=whole
+        ):
+            if tag in self._codes:
+                if explicit and vr != self._codes[tag]:
+                    raise UnreadableError("a value representation is not the one of the dictionary")
+                found[tag] = data[offset : offset + length]
+        terms = _terms(found.get(CHARACTER_SET, b""))
+        return tuple(
+            _decoded(vr, found[tag], terms) if tag in found else "" for tag, vr in self._wanted
         )
 
     def _found(self, data: Buffer, start: int, encoding: Encoding) -> dict[int, bytes]:
@@ -84,6 +134,22 @@ class Excerpt:
                     _check(data, offset, self._kinds.get(tag, "CS"))
                 found[tag] = bytes(data[offset : offset + length])
         return found
+
+
+def _terms(raw: bytes) -> tuple[str, ...]:
+    return tuple(raw.decode("latin-1").strip(" \0").split("\\"))
+
+
+def _decoded(vr: str, raw: bytes, terms: tuple[str, ...]) -> str:
+    if len(raw) > REMEMBERED:
+        return values.decode(vr, raw, "<", terms, None)
+    return _remembered(vr, raw, terms)
+
+
+@lru_cache(maxsize=4096)
+def _remembered(vr: str, raw: bytes, terms: tuple[str, ...]) -> str:
+    """Decode once what the slices of a series have in common."""
+    return values.decode(vr, raw, "<", terms, None)
 
 
 def _check(data: Buffer, offset: int, vr: str) -> None:

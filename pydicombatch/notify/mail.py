@@ -46,6 +46,15 @@ def send(box: Mailbox, notice: Notice) -> None:
             session.server.send_message(message)
     except smtplib.SMTPAuthenticationError as exc:
         raise _failed(box, "the server does not accept user and password") from exc
+    except ssl.SSLCertVerificationError as exc:
+        raise TransientError(
+            f"The certificate of {box.host}:{box.port} is not one that we trust for it, and the "
+            "e-mail was not sent",
+            "Name the authority that has issued it in notify.email.ca, and the server in "
+            "notify.email.host as its certificate does",
+        ) from exc
+    except smtplib.SMTPNotSupportedError as exc:
+        raise _failed(box, "the server offers no STARTTLS, or no login") from exc
     except (smtplib.SMTPException, OSError, ValueError) as exc:
         raise _failed(box, type(exc).__name__) from exc
 

@@ -8,6 +8,11 @@ from pathlib import Path
 from pydicombatch.core.errors import FatalError
 
 
+def unfinished_of(path: Path) -> Path:
+    """Return the name that a file has until it is whole; a killed process leaves it."""
+    return path.with_name(f".{path.name}.part")
+
+
 @contextmanager
 def appearing(path: Path, what: str) -> Iterator[tuple[Path, int]]:
     """Give a file beside the path and its descriptor, mode 0600; at the end it gets its name.
@@ -19,7 +24,7 @@ def appearing(path: Path, what: str) -> Iterator[tuple[Path, int]]:
     FatalError
         If `what` cannot be written.
     """
-    unfinished = path.with_name(f".{path.name}.part")
+    unfinished = unfinished_of(path)
     try:
         unfinished.unlink(missing_ok=True)
         yield unfinished, os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -26,7 +26,7 @@ LOCAL_PORT = free_port()
 SPECS = list(specs(patients=10, studies=2, series=3, instances=5, rows=64, columns=64))  # 300
 SIZE = 9_700  # bytes of one of them on the wire, about
 SECONDS = 0.6  # between listening and the kill, on the average
-KILLS = {"orthanc": (10, 30), "dcmqrscp": (4, 12), "find": (6, 18)}  # normal, --full
+KILLS = {"orthanc": (6, 30), "dcmqrscp": (4, 12), "find": (4, 18)}  # normal, --full
 MATCHES = 520  # of one query: more than the ledger takes at a time
 ROWS = 10
 

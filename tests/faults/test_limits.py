@@ -40,13 +40,6 @@ def scene(start_orthanc: OrthancFactory) -> Scene:
     return made
 
 
-@pytest.fixture(scope="module")
-def undisturbed(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Result:
-    job = scene.job(tmp_path_factory.mktemp("undisturbed"))
-    assert job.run().code == 0
-    return result(job)
-
-
 def run_limited(job: Job, which: str, limit: int, seconds: float = 100) -> Ended:
     """Run a job with a limit of the operating system on its process."""
     assert hasattr(resource, which)

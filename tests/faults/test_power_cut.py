@@ -46,13 +46,6 @@ def scene(start_orthanc: OrthancFactory) -> Scene:
     return made
 
 
-@pytest.fixture(scope="module")
-def undisturbed(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Result:
-    job = scene.job(tmp_path_factory.mktemp("undisturbed"))
-    assert job.run().code == 0
-    return result(job)
-
-
 def record(job: Job, fail: str = "", unsync: str = "") -> list[Event]:
     shim = Shim(job.folder / "disk", job.folder, fail=fail, unsync=unsync)
     ended = run_under(shim, job)

@@ -8,13 +8,12 @@ from pydicombatch.backends.dimse import DimseArchive, Peer, Timeouts
 from pydicombatch.core.elements import parse_key
 from pydicombatch.core.errors import FatalError, RequestError, TransientError, Unreachable
 from pydicombatch.core.model import Match, Request, RequestType, Verdict
-from tests.conftest import DcmqrscpFactory, OrthancFactory
+from tests.conftest import DcmqrscpFactory, OrthancFactory, Server
 from tests.support.dcmqrscp import DcmqrscpServer
 from tests.support.instances import Spec, files, specs
 from tests.support.orthanc import OrthancServer
 from tests.support.ports import LOOPBACK, free_port
 
-Server = OrthancServer | DcmqrscpServer
 ACCENTS = Spec(patient=9, patient_name="Müller^Jürgen", charset="ISO_IR 100")
 
 
@@ -40,26 +39,6 @@ def ask(one: DimseArchive, wanted: Request) -> list[dict[str, str]]:
 def loaded() -> list[bytes]:
     several = files(specs(patients=2, studies=2, series=2, instances=2))
     return [*several, *files(iter([ACCENTS]))]
-
-
-@pytest.fixture(scope="module")
-def orthanc(start_orthanc: OrthancFactory, loaded: list[bytes]) -> OrthancServer:
-    server = start_orthanc()
-    server.load(loaded)
-    return server
-
-
-@pytest.fixture(scope="module")
-def dcmqrscp(start_dcmqrscp: DcmqrscpFactory, loaded: list[bytes]) -> DcmqrscpServer:
-    server = start_dcmqrscp()
-    server.load(loaded)
-    return server
-
-
-@pytest.fixture(params=["orthanc", "dcmqrscp"])
-def server(request: pytest.FixtureRequest) -> Server:
-    found: Server = request.getfixturevalue(request.param)
-    return found
 
 
 def test_an_echo_is_answered(server: Server) -> None:

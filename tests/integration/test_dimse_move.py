@@ -9,14 +9,13 @@ from pydicombatch.backends.dimse import DimseArchive, Peer
 from pydicombatch.core.elements import parse_key
 from pydicombatch.core.errors import RequestError, TransientError
 from pydicombatch.core.model import Request, RequestType, Tally, Verdict
-from tests.conftest import DcmqrscpFactory, OrthancFactory
+from tests.conftest import DcmqrscpFactory, OrthancFactory, Server
 from tests.support.dcmqrscp import DcmqrscpServer
 from tests.support.instances import Spec, files, specs
 from tests.support.orthanc import OrthancServer
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.storage import StorageServer
 
-Server = OrthancServer | DcmqrscpServer
 STUDY = ("QueryRetrieveLevel=STUDY", f"StudyInstanceUID={Spec().study_uid}")
 EXPECTED = {spec.sop_uid for spec in specs(series=2, instances=5)}
 
@@ -54,12 +53,6 @@ def dcmqrscp(start_dcmqrscp: DcmqrscpFactory, storage: StorageServer) -> Dcmqrsc
     server = start_dcmqrscp([(storage.aet, storage.port), ("GONE", free_port())])
     server.load(files(specs(series=2, instances=5)))
     return server
-
-
-@pytest.fixture(params=["orthanc", "dcmqrscp"])
-def server(request: pytest.FixtureRequest) -> Server:
-    found: Server = request.getfixturevalue(request.param)
-    return found
 
 
 def test_a_study_is_pushed_and_counted(server: Server, storage: StorageServer) -> None:

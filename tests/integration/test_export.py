@@ -24,6 +24,8 @@ from tests.support.instances import ENCODINGS, Spec, dataset, encoded, specs
 from tests.support.tree import make
 from tests.support.written import rows_of
 
+# A path into a sequence is read by pydicom: there is time to kill it
+SLOW = ("--element", "ProcedureCodeSequence[0].CodeMeaning")
 SECRET = "Müller^Zoë"
 ODD = replace(Spec(instance=9), patient_name="Yamada^Tarou=山田^太郎")
 
@@ -82,8 +84,10 @@ def test_both_ways_of_reading_say_the_same_of_every_transfer_syntax(
     config, _ = make(tmp_path, [ODD], lambda spec: encoded(dataset(spec), encoding))
     extraction = Extraction.from_file(config)
     names = [one for one in (*DEFAULT, "PatientName", "SmallestImagePixelValue") if one != "Rows"]
-    export(extraction, tmp_path / "slow.csv", names)  # the last has two value representations
-    export(extraction, tmp_path / "fast.csv", names[:-1])
+    export(
+        extraction.config, tmp_path / "slow.csv", names
+    )  # the last has two value representations
+    export(extraction.config, tmp_path / "fast.csv", names[:-1])
     slow, fast = read(tmp_path / "slow.csv"), read(tmp_path / "fast.csv")
     assert fast.PatientName[0] == ODD.patient_name
     pd.testing.assert_frame_equal(slow.drop(columns=names[-1]), fast)
@@ -145,11 +149,20 @@ def test_parquet_without_pyarrow_is_refused_with_what_to_install(tmp_path: Path)
 
 
 def test_an_export_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
-    config, files = make(tmp_path, specs(4, 1, 5, 100))
-    assert len(files) == 2000
+    config, files = make(tmp_path, specs(5, 1, 5, 50))
+    assert len(files) == 1250
     folder = tmp_path / "images" / ".pydicombatch" / "export"
     started = subprocess.Popen(
-        [sys.executable, "-m", "pydicombatch", "export", str(config), "--output", "x.parquet"],
+        [
+            sys.executable,
+            "-m",
+            "pydicombatch",
+            "export",
+            str(config),
+            *SLOW,
+            "--output",
+            "first.csv",
+        ],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.DEVNULL,
@@ -157,17 +170,18 @@ def test_an_export_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     )
     children = _kill_after_two_parts(started, folder)
     finished = {one.name for one in folder.glob("*.jsonl")}
-    assert 2 <= len(finished) < 8
-    assert not (tmp_path / "x.parquet").exists()
+    assert 2 <= len(finished) < 5
+    assert not (tmp_path / "first.csv").exists()
+    assert (tmp_path / ".first.csv.part").exists()
     psutil.wait_procs(children, timeout=20)
     assert not [one for one in children if one.is_running()], "processes are left behind"
-    ended = run(config, "--output", "x.parquet")
+    ended = run(config, *SLOW, "--output", "x.parquet")
     assert ended.code == 0, ended.text
     assert ended.out.splitlines()[0] == f"{250 * len(finished)} instances had been read before"
     table = read(tmp_path / "x.parquet")
     assert sorted(table.SOPInstanceUID) == sorted({one.stem for one in files})
     assert [one.name for one in folder.iterdir() if one.name != "lock"] == []
-    assert not (tmp_path / ".x.parquet.part").exists()
+    assert not list(tmp_path.glob(".*.part")), "the unfinished table of the killed one"
 
 
 def _kill_after_two_parts(started: "subprocess.Popen[bytes]", folder: Path) -> list[psutil.Process]:
@@ -184,11 +198,11 @@ def _kill_after_two_parts(started: "subprocess.Popen[bytes]", folder: Path) -> l
 def test_a_part_of_other_files_is_never_taken_for_this_one(tmp_path: Path) -> None:
     config, files = make(tmp_path, specs(instances=2))
     extraction = Extraction.from_file(config)
-    export(extraction, tmp_path / "one.csv")
+    export(extraction.config, tmp_path / "one.csv")
     with closing(extraction.ledger()) as ledger:
         before = list(ledger.instances())
     files[0].unlink()
-    done = export(extraction, tmp_path / "two.csv")
+    done = export(extraction.config, tmp_path / "two.csv")
     assert (done.rows, done.resumed, done.findings["missing"]) == (1, 0, 1)
     assert len(before) == 2
 
@@ -203,7 +217,7 @@ def test_the_values_are_the_stored_ones_whatever_the_archive_called_the_instance
         return encoded(ds, "explicit")
 
     config, _ = make(tmp_path, specs(), anonymized)
-    export(Extraction.from_file(config), tmp_path / "x.csv")
+    export(Extraction.from_file(config).config, tmp_path / "x.csv")
     (row,) = rows_of(tmp_path / "x.csv")
     assert (row["SOPInstanceUID"], row["PatientID"]) == ("2.25.7", "PSEUDONYM")
 
@@ -211,8 +225,13 @@ def test_the_values_are_the_stored_ones_whatever_the_archive_called_the_instance
 def test_purge_removes_what_an_interrupted_export_has_read(tmp_path: Path) -> None:
     config, _ = make(tmp_path, specs())
     extraction = Extraction.from_file(config)
-    export(extraction, tmp_path / "x.csv")
+    export(extraction.config, tmp_path / "x.csv")
     left = extraction.config.state_directory / "export" / "part.jsonl"
     left.write_text("identified", encoding="utf-8")
+    table = tmp_path / ".x.csv.part"
+    table.write_text("identified", encoding="utf-8")
+    (left.parent / "table").write_text(str(table), encoding="utf-8")
     assert command("purge", str(config), cwd=tmp_path).code == 0
     assert not left.exists()
+    assert not table.exists()
+    assert (tmp_path / "x.csv").exists(), "that is somebody's"

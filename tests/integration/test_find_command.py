@@ -16,8 +16,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from pydicombatch import find
 from pydicombatch.core.elements import parse_key, to_dataset
 from pydicombatch.core.errors import ConfigError, FatalError, RequestError
-from tests.conftest import DcmqrscpFactory, OrthancFactory
-from tests.support.dcmqrscp import DcmqrscpServer
+from tests.conftest import Server
 from tests.support.extraction import Ended, Job, command
 from tests.support.fake_archive import FakeArchive, Final, Pending, Script, Sleep
 from tests.support.instances import Spec, files, specs, to_bytes
@@ -25,7 +24,6 @@ from tests.support.orthanc import OrthancServer
 from tests.support.ports import LOOPBACK, free_port, wait_for_port
 from tests.support.servers import program
 
-Server = OrthancServer | DcmqrscpServer
 STUDY = Spec().study_uid
 ACCENTS = Spec(patient=9, patient_name="Müller^Jürgen", charset="ISO_IR 100")
 
@@ -33,26 +31,6 @@ ACCENTS = Spec(patient=9, patient_name="Müller^Jürgen", charset="ISO_IR 100")
 @pytest.fixture(scope="module")
 def loaded() -> list[bytes]:
     return [*files(specs(patients=2, studies=2, series=2, instances=2)), *files(iter([ACCENTS]))]
-
-
-@pytest.fixture(scope="module")
-def orthanc(start_orthanc: OrthancFactory, loaded: list[bytes]) -> OrthancServer:
-    server = start_orthanc()
-    server.load(loaded)
-    return server
-
-
-@pytest.fixture(scope="module")
-def dcmqrscp(start_dcmqrscp: DcmqrscpFactory, loaded: list[bytes]) -> DcmqrscpServer:
-    server = start_dcmqrscp()
-    server.load(loaded)
-    return server
-
-
-@pytest.fixture(params=["orthanc", "dcmqrscp"])
-def server(request: pytest.FixtureRequest) -> Server:
-    found: Server = request.getfixturevalue(request.param)
-    return found
 
 
 def file_meta(sop_class: str) -> FileMetaDataset:

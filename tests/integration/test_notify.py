@@ -93,6 +93,29 @@ def inbox(authority: trustme.CA) -> Iterator[Inbox]:
     controller.stop()
 
 
+class _EncryptedFromTheFirstByte(Controller):
+    """Speaks TLS before anything else, and demands a login."""
+
+    def factory(self) -> SMTP:
+        # aiosmtpd counts STARTTLS alone as TLS; here nothing else than TLS gets through
+        return SMTP(
+            self.handler, auth_require_tls=False, auth_required=True, authenticator=_authenticate
+        )
+
+
+@pytest.fixture
+def inbox_465(authority: trustme.CA) -> Iterator[Inbox]:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert(LOOPBACK).configure_cert(context)
+    taken = Inbox(free_port())
+    controller = _EncryptedFromTheFirstByte(
+        taken, hostname=LOOPBACK, port=taken.port, ssl_context=context
+    )
+    controller.start()
+    yield taken
+    controller.stop()
+
+
 @dataclass
 class Site:
     """What an HTTP server has taken, and how it answers."""
@@ -270,7 +293,7 @@ def test_a_server_without_encryption_or_with_a_strange_certificate_gets_no_passw
     controller = Controller(plain, hostname=LOOPBACK, port=plain.port)
     controller.start()
     try:
-        for port, why in ((plain.port, "SMTPNotSupportedError"), (inbox.port, "SSLCert")):
+        for port, why in ((plain.port, "offers no STARTTLS"), (inbox.port, "certificate of")):
             box = Mailbox(LOOPBACK, port, "starttls", "a@b", ("c@d",), "batch", PASSWORD)
             with pytest.raises(TransientError, match=why) as caught:
                 send(box, NOTICE)
@@ -278,6 +301,53 @@ def test_a_server_without_encryption_or_with_a_strange_certificate_gets_no_passw
     finally:
         controller.stop()
     assert (plain.messages, inbox.messages) == ([], [])
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+def test_an_e_mail_goes_by_tls_of_either_kind_and_a_strange_certificate_is_a_sentence(
+    start_orthanc: OrthancFactory,
+    tmp_path: Path,
+    inbox: Inbox,
+    inbox_465: Inbox,
+    ca: Path,
+    security: str,
+) -> None:
+    ours = inbox if security == "starttls" else inbox_465
+    stranger = tmp_path / "stranger.pem"
+    trustme.CA().cert_pem.write_to_path(str(stranger))
+    port = free_port()
+    archive = start_orthanc([(AET, port)])
+    archive.load(files(specs(instances=2)))
+    trusting = job(tmp_path, archive, port, email=email(ours, ca, security=security))
+    ended = run(trusting)
+    assert len(ours.messages) == 1, ended.text
+    assert PATIENT not in ours.text
+    assert "certificate" not in ended.text
+    trusting.change("notify", email=email(ours, stranger, security=security))
+    again = run(trusting, "run", "--restart")
+    assert again.code == ended.code == 1, "one of the patients is not there"
+    assert len(ours.messages) == 1
+    (line,) = [one for one in again.err.splitlines() if "certificate" in one]
+    assert line.endswith(
+        f"The certificate of {LOOPBACK}:{ours.port} is not one that we trust for it, and the "
+        "e-mail was not sent. Name the authority that has issued it in notify.email.ca, and the "
+        "server in notify.email.host as its certificate does."
+    )
+    assert PASSWORD not in again.text + (trusting.state / "run.log").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("asked", "offered"), [("tls", "starttls"), ("starttls", "tls")])
+def test_the_wrong_kind_of_tls_ends_in_time_and_sends_nothing(
+    inbox: Inbox, inbox_465: Inbox, ca: Path, asked: str, offered: str
+) -> None:
+    there = inbox if offered == "starttls" else inbox_465
+    box = Mailbox(
+        LOOPBACK, there.port, asked, "a@b", ("c@d",), "batch", PASSWORD, str(ca), timeout=2
+    )
+    with pytest.raises(TransientError, match="was not accepted by") as caught:
+        send(box, NOTICE)
+    assert PASSWORD not in str(caught.value)
+    assert there.messages == []
 
 
 def test_a_webhook_that_is_busy_is_tried_again_but_not_for_ever(site: Site) -> None:

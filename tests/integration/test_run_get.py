@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from pydicombatch.core.model import Outcome
-from tests.conftest import DcmqrscpFactory, OrthancFactory
+from tests.conftest import DcmqrscpFactory, OrthancFactory, Server
 from tests.support.dcmqrscp import DcmqrscpServer
 from tests.support.extraction import Job
 from tests.support.instances import ENCODINGS, Spec, dataset, file, files, specs, to_bytes
@@ -25,7 +25,6 @@ from tests.support.ports import free_port
 from tests.support.profile import write_profile
 from tests.support.wiretap import Wiretap
 
-Server = OrthancServer | DcmqrscpServer
 _ROOT = "1.2.840.10008.5.1.4.1.1"
 CLASSES = {  # 20 of them, with the modality they come from
     f"{_ROOT}.2": "CT", f"{_ROOT}.4": "MR", f"{_ROOT}.1": "CR", f"{_ROOT}.1.1": "DX",
@@ -67,13 +66,6 @@ def loaded() -> list[bytes]:
 
 
 @pytest.fixture(scope="module")
-def orthanc(start_orthanc: OrthancFactory, loaded: list[bytes]) -> OrthancServer:
-    server = start_orthanc()
-    server.load(loaded)
-    return server
-
-
-@pytest.fixture(scope="module")
 def dcmqrscp(
     start_dcmqrscp: DcmqrscpFactory, loaded: list[bytes], tmp_path_factory: pytest.TempPathFactory
 ) -> DcmqrscpServer:
@@ -82,12 +74,6 @@ def dcmqrscp(
     server.load(loaded)
     assert len(server.instances()) == len(loaded)
     return server
-
-
-@pytest.fixture(params=["orthanc", "dcmqrscp"])
-def server(request: pytest.FixtureRequest) -> Server:
-    found: Server = request.getfixturevalue(request.param)
-    return found
 
 
 def get(folder: Path, archive: Any, rows: list[list[str]], **more: Any) -> Job:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pydicombatch import Extraction
-from tests.conftest import DcmqrscpFactory, OrthancFactory
+from tests.conftest import DcmqrscpFactory, OrthancFactory, Server
 from tests.support.dcmqrscp import DcmqrscpServer
 from tests.support.extraction import AET, Job
 from tests.support.instances import (
@@ -25,7 +25,6 @@ from tests.support.ports import free_port
 from tests.support.storage import StorageServer
 from tests.support.written import data_set_of, everything_written, header_of
 
-Server = OrthancServer | DcmqrscpServer
 SPECS = list(specs(patients=2, studies=2, series=2, instances=26))  # 208 instances
 SERIES = list(dict.fromkeys((one.study_uid, one.series_uid) for one in SPECS))
 FILES = files(iter(SPECS))
@@ -67,12 +66,6 @@ def dcmqrscp(start_dcmqrscp: DcmqrscpFactory) -> DcmqrscpServer:
     server = start_dcmqrscp(MODALITIES)
     load(server)
     return server
-
-
-@pytest.fixture(params=["orthanc", "dcmqrscp"])
-def server(request: pytest.FixtureRequest) -> Server:
-    found: Server = request.getfixturevalue(request.param)
-    return found
 
 
 def series_job(folder: Path, server: Server, count: int = len(SERIES), **more: object) -> Job:

@@ -12,11 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import DcmqrscpFactory, OrthancFactory
-from tests.support.dcmqrscp import DcmqrscpServer
+from tests.conftest import DcmqrscpFactory, OrthancFactory, Server
 from tests.support.extraction import AET, Job, Running
 from tests.support.instances import MR, Spec, dataset, specs, to_bytes
-from tests.support.orthanc import OrthancServer
 from tests.support.ports import free_port
 from tests.support.storage import StorageServer
 from tests.support.strict_archive import StrictArchive
@@ -25,7 +23,6 @@ LOCAL_PORT = free_port()
 ELSEWHERE = free_port()
 MAMMOGRAPHY = "1.2.840.10008.5.1.4.1.1.1.2"
 ROWS = [["AccessionNumber"], ["A0000101"], ["A0000201"], ["A00001"], ["NONE"]]
-Server = OrthancServer | DcmqrscpServer
 
 
 def every_spec() -> Iterator[Spec]:

@@ -280,7 +280,7 @@ def test_every_folder_of_the_package_is_in_the_table_for_contributors() -> None:
 
 
 def test_the_steps_of_the_tests_are_shown_as_they_are() -> None:
-    (shown,) = [one for one in blocks(README) if one.kind == "steps"]
+    (shown,) = [one for one in blocks(README) if (one.kind, one.argument) == ("steps", "bin/test")]
     script = read(ROOT / shown.argument)
     steps = re.findall(r"bin/test: (.+) passed in", shown.text)
     positions = [script.index(f'step "{name}"') for name in steps]

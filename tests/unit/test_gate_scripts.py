@@ -29,6 +29,12 @@ def gate(folder: Path, tests: str, fresh: str) -> subprocess.CompletedProcess[st
     ("tests", "fresh", "code", "last"),
     [
         ("echo '7 passed, 0 failed'", "echo '3 passed, 0 failed'", 0, "10 passed, 0 failed"),
+        (
+            "printf 'no text: \\0\\n7 passed, 0 failed\\n'",
+            "echo '3 passed, 0 failed'",
+            0,
+            "10 passed, 0 failed",
+        ),
         ("echo '7 passed, 2 failed'; exit 1", "echo never", 1, "7 passed, 2 failed"),
         ("echo '7 passed, 0 failed'; exit 3", "echo never", 3, "7 passed, 1 failed"),
         ("exit 1", "echo never", 1, "0 passed, 1 failed"),

@@ -1,6 +1,8 @@
 """The elements of one stored file; only its beginning is read."""
 
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -12,6 +14,7 @@ from pydicombatch.core.excerpt import Excerpt, UnreadableError, plain
 from pydicombatch.core.grammar import steps
 
 MISSING, CHANGED, UNREADABLE = "missing", "changed", "unreadable"
+BEGINNING = 1 << 15  # bytes; headers of most images are shorter
 Cells = tuple[str, ...]
 
 
@@ -52,11 +55,16 @@ class Reader:
 
     def read(self, wanted: Wanted) -> Row:
         """Return the cells of one file; one that is not as it was stored has none."""
-        path = self._root / wanted.path
+        path = f"{self._root}/{wanted.path}"
         try:
-            if path.stat().st_size != wanted.size:
-                return Row(wanted.path, (), CHANGED)
-            return Row(wanted.path, self._cells(path))
+            # O_NONBLOCK: should a pipe lie there, nobody would ever open its other end
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            try:
+                if os.fstat(descriptor).st_size != wanted.size:
+                    return Row(wanted.path, (), CHANGED)
+                return Row(wanted.path, self._cells(descriptor, wanted.size))
+            finally:
+                os.close(descriptor)
         except (FileNotFoundError, NotADirectoryError):
             return Row(wanted.path, (), MISSING)
         except OSError:
@@ -64,12 +72,16 @@ class Reader:
         except Exception:  # noqa: BLE001 - of the same size, but no instance
             return Row(wanted.path, (), CHANGED)
 
-    def _cells(self, path: Path) -> Cells:
+    def _cells(self, descriptor: int, size: int) -> Cells:
         if self._excerpt is not None:
-            try:
-                with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
-                    return self._excerpt.of_file(data)
-            except UnreadableError:
-                pass  # pydicom may know better
-        dataset = dcmread(path, stop_before_pixels=True, specific_tags=list(self._tags))
-        return tuple(elements.read(dataset, one) for one in self._paths)
+            with suppress(UnreadableError):  # more of it may be needed
+                beginning = os.pread(descriptor, BEGINNING, 0)
+                return self._excerpt.of_beginning(beginning, whole=len(beginning) == size)
+            with suppress(UnreadableError), mmap(descriptor, 0, access=ACCESS_READ) as data:
+                return self._excerpt.of_file(data)
+        return self._by_pydicom(descriptor)
+
+    def _by_pydicom(self, descriptor: int) -> Cells:
+        with open(descriptor, "rb", closefd=False) as file:
+            dataset = dcmread(file, stop_before_pixels=True, specific_tags=list(self._tags))
+            return tuple(elements.read(dataset, one) for one in self._paths)

@@ -3,10 +3,9 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Protocol, TextIO
-
-import pandas as pd
 
 from pydicombatch.core.errors import ConfigError
 from pydicombatch.report.export.headers import Row
@@ -26,11 +25,19 @@ class _Csv:
     def __init__(self, file: TextIO, columns: Sequence[str]) -> None:
         self._file = file
         self._columns = list(columns)
-        pd.DataFrame(columns=self._columns).to_csv(file, index=False)
+        self._header = True
 
     def add(self, rows: Sequence[Row]) -> None:
+        import pandas as pd  # noqa: PLC0415 - see `prepare`
+
         frame = pd.DataFrame([(one.path, *one.cells) for one in rows], columns=self._columns)
-        frame.to_csv(self._file, index=False, header=False)
+        frame.to_csv(self._file, index=False, header=self._header)
+        self._header = False
+
+    def end(self) -> None:
+        """Make sure that a table without rows has its header."""
+        if self._header:
+            self.add(())
 
 
 class _Parquet:
@@ -44,6 +51,8 @@ class _Parquet:
         self.writer = pq.ParquetWriter(path, self._schema, compression="zstd")
 
     def add(self, rows: Sequence[Row]) -> None:
+        import pandas as pd  # noqa: PLC0415 - see `prepare`
+
         cells = [[_utf8(cell) or None for cell in (one.path, *one.cells)] for one in rows]
         frame = pd.DataFrame(cells, columns=self._columns, dtype=object)
         self.writer.write_table(self._table.from_pandas(frame, self._schema, preserve_index=False))
@@ -72,6 +81,11 @@ def check(path: Path) -> None:
             ) from exc
 
 
+def prepare() -> None:
+    """Load pandas, which takes a while: best done while others read."""
+    import_module("pandas")
+
+
 @contextmanager
 def opened(path: Path, columns: Sequence[str]) -> Iterator[Sink]:
     """Give what takes the rows; the file appears at its path, mode 0600, when all went well.
@@ -91,7 +105,9 @@ def opened(path: Path, columns: Sequence[str]) -> Iterator[Sink]:
             with os.fdopen(
                 descriptor, "w", encoding="utf-8", errors="backslashreplace", newline=""
             ) as file:
-                yield _Csv(file, columns)
+                csv = _Csv(file, columns)
+                yield csv
+                csv.end()
 
 
 def _utf8(text: str) -> str:

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -28,7 +28,12 @@ class Part:
 
 
 def carry_out(
-    root: Path, folder: Path, paths: Sequence[str], wanted: Iterable[Wanted], processes: int
+    root: Path,
+    folder: Path,
+    paths: Sequence[str],
+    wanted: Iterable[Wanted],
+    processes: int,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Iterator[Part]:
     """Make every part that is not there yet; yield all in the order of the instances.
 
@@ -44,6 +49,8 @@ def carry_out(
         The instances.
     processes
         How many read at the same time; started by `spawn`, and ended with the last part.
+    meanwhile
+        Called once, when the first parts have been given away.
 
     Raises
     ------
@@ -55,16 +62,12 @@ def carry_out(
         with ProcessPoolExecutor(
             processes, get_context("spawn"), _prepare, (str(root), tuple(paths))
         ) as pool:
-            waiting: deque[tuple[Future[None] | None, Part]] = deque()
-            for several in _several(wanted, parts.TOGETHER):
-                file = folder / parts.name(paths, several)
-                there = file.is_file()
-                work = None if there else pool.submit(_make, str(file), several)
-                waiting.append((work, Part(file, len(several), there)))
-                if len(waiting) >= AHEAD * processes:
-                    yield _finished(*waiting.popleft())
+            given = (_given(pool, folder, paths, one) for one in _several(wanted, parts.TOGETHER))
+            waiting = deque(islice(given, AHEAD * processes))
+            meanwhile()
             while waiting:
                 yield _finished(*waiting.popleft())
+                waiting.extend(islice(given, 1))
     except OSError as exc:
         raise FatalError(
             f"A part of the export cannot be written ({type(exc).__name__})",
@@ -81,6 +84,16 @@ def _several(wanted: Iterable[Wanted], most: int) -> Iterator[tuple[Wanted, ...]
     rest = iter(wanted)
     while several := tuple(islice(rest, most)):
         yield several
+
+
+def _given(
+    pool: ProcessPoolExecutor, folder: Path, paths: Sequence[str], several: tuple[Wanted, ...]
+) -> tuple[Future[None] | None, Part]:
+    """Let a part be made, if it is not there."""
+    file = folder / parts.name(paths, several)
+    there = file.is_file()
+    work = None if there else pool.submit(_make, str(file), several)
+    return work, Part(file, len(several), there)
 
 
 def _finished(work: Future[None] | None, part: Part) -> Part:

@@ -102,14 +102,16 @@ def latency(ordered: Sequence[float]) -> str:
         axes.hist(ordered, edges, color=FIRST)
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        for share, style in ((0.5, "-"), (0.95, "--")):
+        # one to the left of its line, one to the right: the two may be close to each other
+        for share, style, side in ((0.5, "-", "right"), (0.95, "--", "left")):
             at = quantile(ordered, share)
             axes.axvline(at, color=INK, linewidth=1.2, linestyle=style)
             axes.annotate(
-                f" {share:.0%}: {seconds(at)}",
+                f"{share:.0%}: {seconds(at)}",
                 (at, 1),
-                (2, 2),
+                (-3 if side == "right" else 3, 2),
                 xycoords=("data", "axes fraction"),
+                ha=side,
                 textcoords="offset points",
                 annotation_clip=False,
             )
