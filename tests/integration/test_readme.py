@@ -21,6 +21,7 @@ from tests.support.markdown import (
     CONTRIBUTING,
     FIND,
     README,
+    REPORT,
     ROOT,
     SELECT,
     Block,
@@ -35,6 +36,10 @@ from tests.support.storage import StorageServer
 
 INSTANCES = synthetic_instances()
 ARCHIVE_PORT, LOCAL_PORT = 4242, 4006  # as they stand in the README
+CONDA = """#!/bin/sh
+[ "$1 $2 $3" != "env create --file" ] || exec test -f "$4"
+[ "$1 $2 $3 $4" = "run --no-capture-output --name pydicom-batch" ] && shift 4 && exec "$@"
+"""
 ONCE = "retry: {attempts: 1, wait: 0}\n"
 
 
@@ -204,6 +209,42 @@ def test_the_page_about_queries_shows_what_is_printed(reader: Reader) -> None:
         0,
         "20240115\n['PatientID', 'StudyDate', 'StudyInstanceUID'] 2\n",
     )
+
+
+@pytest.mark.parametrize("document", [FIND, REPORT], ids=lambda one: one.stem)
+def test_commands_that_are_only_shown_work_with_the_archive_of_this_machine(
+    reader: Reader, document: Path
+) -> None:
+    commands = [
+        command
+        for block in blocks(document)
+        if (block.kind, block.language) == ("shown", "console")
+        for command, _ in block.commands
+    ]
+    assert commands
+    for command in commands:
+        here = command.replace("pacs.example.org --port 104", f"{LOOPBACK} --port {ARCHIVE_PORT}")
+        here = here.replace(str(ARCHIVE_PORT), str(reader.archive_port))
+        code, printed = reader.run(here.replace("--aet ARCHIVE", "--aet ORTHANC"))
+        assert code == 0, printed
+        assert "20240115" in printed or "24 instances written" in printed
+
+
+def test_the_commands_for_conda_name_what_is_there(reader: Reader) -> None:
+    """Conda itself is not on every machine: a stand-in makes nothing and runs what it is given."""
+    (commands,) = [
+        block.commands
+        for block in blocks(README)
+        if block.kind == "shown" and "conda" in block.text
+    ]
+    stand_in = tools(reader.folder) / "conda"
+    stand_in.write_text(CONDA, encoding="utf-8")
+    stand_in.chmod(0o755)
+    shutil.copy(ROOT / "environment.yaml", reader.folder)
+    for command, _ in commands:
+        code, printed = reader.run(command.replace("CONFIG", "move.yml"))
+        assert code == 0, printed
+    assert "complete, over all runs" in printed
 
 
 def test_contributors_can_renew_the_reference(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ file: NAME      the content of a file that the examples need
 part: NAME      a part of a configuration
 run: WHERE      commands with their output, or a program, that are run
 content: NAME   what a file holds afterwards, in any order of its lines
-steps: NAME, crontab, shown    looked at by tests of their own, not run
+steps: NAME, crontab, shown    looked at by tests of their own
 """
 
 import re
