@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from tests.support.extraction import Job
 from tests.support.instances import Spec, files, specs
 from tests.support.orthanc import OrthancServer
 from tests.support.ports import free_port
-from tests.support.proxy import CLEAN, End, Fault, Mixture, Proxy, always, first
+from tests.support.proxy import CLEAN, End, Fault, Mixture, Plan, Proxy, always, first
 from tests.support.scene import Result, Scene, modality, result
 from tests.support.wiretap import Wiretap
 from tests.support.written import write_csv
@@ -97,7 +97,7 @@ def test_random_cuts_stalls_and_half_open_connections_change_nothing_in_the_resu
     """F01."""
     for seed in ALL_SEEDS if full else QUICK_SEEDS:
         between.out.plan = Mixture(seed, share=0.5, most=3000)
-        between.back.plan = Mixture(-seed, share=0.5, most=20000)
+        between.back.plan = struck(Mixture(-seed, share=0.5, most=20000))
         between.out.connections = between.back.connections = 0
         before = between.out.faults + between.back.faults
         job = between.job(tmp_path / str(seed))
@@ -105,6 +105,12 @@ def test_random_cuts_stalls_and_half_open_connections_change_nothing_in_the_resu
         assert ended.code == 0, (seed, ended.text)
         assert result(job) == undisturbed, seed
         assert between.out.faults + between.back.faults > before, f"seed {seed} disturbs nothing"
+
+
+def struck(mixture: Mixture) -> Plan:
+    """Let the first connection suffer whatever the dice say, before its association stands."""
+    early = replace(mixture, share=1.0, most=3000)
+    return lambda number: mixture(number) if number else early(number)
 
 
 def test_f01_an_association_that_is_dropped_every_third_request_repeats_nothing_finished(
