@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 
 from pydicombatch.config.models import STATE
 from pydicombatch.core.errors import ConfigError
+from pydicombatch.core.threads import begin
 from pydicombatch.process.messages import Job, Made, Refused
 from pydicombatch.process.recipe import Recipe
 from pydicombatch.process.workers import Workers
@@ -182,7 +183,7 @@ class Anonymization:
                 for _ in range(self._count)
             ]
             for thread in threads:
-                thread.start()
+                begin(thread)
             for thread in threads:
                 thread.join()
         if self._error is not None:

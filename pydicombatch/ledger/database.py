@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydicombatch.core.errors import FatalError, PydicombatchError
+from pydicombatch.core.threads import begin
 
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], Any]
@@ -45,7 +46,7 @@ class Database:
         self._thread = threading.Thread(
             target=self._serve, args=(opened,), name="ledger", daemon=True
         )
-        self._thread.start()
+        begin(self._thread)
         opened.result()
 
     def run(self, operation: Callable[[sqlite3.Connection], T]) -> T:

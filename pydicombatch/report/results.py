@@ -83,6 +83,7 @@ class ResultsFile:
     ) -> None:
         self._style = style
         self._path = path
+        self._unfinished = path.with_name(f"{path.name}.part")
         self._header = header
         self._rows = rows
         self._ledger = ledger
@@ -93,6 +94,7 @@ class ResultsFile:
         """Make the file say what the ledger says."""
         with _translated():  # here alone: a directory that vanishes later is not made anew
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._unfinished.unlink(missing_ok=True)  # of a run that was cut off
         place = self._ledger.meta(PLACE)
         continues = self._continues(place)
         if not continues and (place is None or place["digest"]):
@@ -134,16 +136,15 @@ class ResultsFile:
         reach = Reach()
         self._remember(reach, "")  # from here on the old file is none to go on with
         self._ledger.set_meta(STALE, value=False)
-        temporary = self._path.with_name(self._path.name + ".part")
         with _translated():
-            temporary.unlink(missing_ok=True)
-            with _private(temporary) as file:
+            self._unfinished.unlink(missing_ok=True)
+            with _private(self._unfinished) as file:
                 csv.writer(file).writerow(self._header)
                 for entry in self._ledger.results():
                     reach = self._append(file, entry, reach)
                 file.flush()
                 os.fsync(file.fileno())
-                temporary.replace(self._path)
+                self._unfinished.replace(self._path)
                 self._digest = sha256()
                 self._settle(file, replace(reach, ordered=True))
 

@@ -9,6 +9,7 @@ from pydicombatch.core.clock import Clock
 from pydicombatch.core.errors import Busy, FatalError, TransientError, Unreachable, as_fatal
 from pydicombatch.core.log import EventLog
 from pydicombatch.core.ports import Archive
+from pydicombatch.core.threads import begin
 from pydicombatch.runner.backoff import wait
 from pydicombatch.runner.crowd import Crowd
 from pydicombatch.runner.events import Event
@@ -80,7 +81,7 @@ class Engine:
             for n in range(1, self._settings.threads + 1)
         ]
         for thread in threads:
-            thread.start()
+            begin(thread)
         try:
             self._watch(threads)
         except BaseException:  # Ctrl-C in a program that uses us as a library

@@ -12,6 +12,7 @@ from pydicombatch.core.errors import FatalError, as_fatal
 from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Arrival, Known, Quarantined, Stored
 from pydicombatch.core.ports import Processor
+from pydicombatch.core.threads import begin
 from pydicombatch.runner.accounts import Accounts
 from pydicombatch.runner.events import Event, InstanceStored
 from pydicombatch.runner.quarantine_limit import QuarantineLimit
@@ -84,7 +85,7 @@ class Intake:
         ]
         self._committer = threading.Thread(target=self._commit, name="committer", daemon=True)
         for thread in (*self._workers, self._committer):
-            thread.start()
+            begin(thread)
 
     def announce(self, arrival: Arrival) -> None:
         """Take an arrival on; blocks while the workers are behind, so that the peer waits."""

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from pydicombatch.core.errors import FatalError, as_fatal
+from pydicombatch.core.threads import begin
 
 PERIOD = 1.0  # seconds
 
@@ -40,7 +41,7 @@ class Projector:
 
     def __enter__(self) -> Self:
         self._projection.open()
-        self._thread.start()
+        begin(self._thread)
         return self
 
     def __exit__(

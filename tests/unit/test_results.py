@@ -67,6 +67,20 @@ def test_a_file_that_is_in_order_is_not_written_again(path: Path) -> None:
     assert (path.stat().st_ino, lines_in(path)) == (before, ["1", "2", "3"])
 
 
+def test_what_a_rewrite_that_was_cut_off_has_left_goes_when_the_next_run_begins(path: Path) -> None:
+    """F30: also when the file itself is as it should be."""
+    ledger = FakeResults()
+    ledger.entries.append(entry(1, finished=1))
+    first = file_of(path, ledger)
+    first.open()
+    first.close()
+    left = path.with_name(f"{path.name}.part")
+    left.write_text("half", encoding="utf-8")
+    file_of(path, ledger).open()
+    assert not left.exists()
+    assert lines_in(path) == ["1"]
+
+
 def append(path: Path) -> None:
     with path.open("a") as file:
         file.write('4,"half a ro')

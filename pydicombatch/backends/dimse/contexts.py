@@ -172,9 +172,9 @@ def choose(
 def alone(
     expected: Iterable[Expected], classes: Iterable[str], syntax: str, room: int
 ) -> tuple[Proposal, ...]:
-    """Propose a single transfer syntax, for all that is expected or has come, then the common."""
+    """Propose a single transfer syntax for what is expected or has come, then for any class."""
     several = [one.sop_class for one in _merged(expected)]
-    several += [*classes, *COMMON]
+    several += [*classes, *ALL]
     wanted = (one for one in dict.fromkeys(several) if is_bulky(one))
     return tuple(Proposal(one, (syntax,)) for one in islice(wanted, max(0, min(room, MOST))))
 

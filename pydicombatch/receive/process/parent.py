@@ -15,6 +15,7 @@ from pydicombatch.core.attribution import Expectation
 from pydicombatch.core.errors import ConfigError, FatalError
 from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Arrival, Identifiers
+from pydicombatch.core.threads import begin
 from pydicombatch.receive.process import wire
 from pydicombatch.receive.process.custody import Custody
 from pydicombatch.receive.process.spawn import Spawned, spawn, unable
@@ -51,8 +52,7 @@ class ProcessReceiver:
         self._retained = retained
         self._custody = Custody(Path(settings.spool), settings.run)
         self._expectations: dict[int, Expectation] = {}
-        self._refused = 0
-        self._refused_before = 0
+        self._refused = self._refused_before = 0
         self._changed = threading.Condition()
         self._sending = threading.Lock()
         self._sync = self._synced = 0
@@ -88,7 +88,7 @@ class ProcessReceiver:
             )
         ]
         for thread in self._threads:
-            thread.start()
+            begin(thread)
 
     def expect(self, expectation: Expectation) -> None:
         """Accept the instances of this request from now on; returns once that is in force.

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import TypeVar
 
+from pydicombatch.core.threads import begin
+
 _T = TypeVar("_T")
 Post = Callable[[Callable[[], None]], None]  # runs something in the loop's thread, soon
 
@@ -25,7 +27,7 @@ class Lane:
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(threads)]
         for thread in self._threads:
-            thread.start()
+            begin(thread)
 
     def submit(
         self,

@@ -8,6 +8,7 @@ from queue import SimpleQueue
 from pydicombatch.core.attribution import Expectation
 from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Arrival, Identifiers
+from pydicombatch.core.threads import begin
 from pydicombatch.receive.server.lane import Lane
 from pydicombatch.receive.server.service import Service
 from pydicombatch.receive.server.settings import Settings
@@ -53,7 +54,7 @@ class ThreadReceiver:
             threading.Thread(target=outlet.work, name="announcer", daemon=True),
         ]
         for thread in self._threads:
-            thread.start()
+            begin(thread)
 
     def expect(self, expectation: Expectation) -> None:
         """Accept the instances of this request from now on; returns once that is in force."""
