@@ -103,9 +103,8 @@ def _without_condition(tree: Tree, document: Mapping[str, Node]) -> list[Finding
     """
     found = []
     for path in tree.source.keys:
-        if (path != ("select",) and path[:2] != ("select", "where")) or _at(
-            document, path
-        ) is not None:
+        widens = path == ("select",) or path[:2] == ("select", "where")
+        if not widens or _at(document, path) is not None:
             continue
         problem = f"{dotted(path)} has no condition"
         remedy = "Write what its value must be, or remove the line"

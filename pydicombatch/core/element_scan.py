@@ -12,13 +12,13 @@ from pydicombatch.core.element_walk import (
     IMPLICIT_LITTLE,
     LONG,
     PIXEL_DATA,
+    SHORT,
     UNDEFINED,
     Encoding,
     UnreadableError,
     behind,
 )
 
-SHORT = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 TRANSFER_SYNTAX = 0x00020010
 EXPLICIT_LITTLE = Encoding(explicit=True, little=True)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from pydicombatch.core import values
+from pydicombatch.core.element_scan import TRANSFER_SYNTAX
 from pydicombatch.core.element_walk import Buffer, Encoding, UnreadableError, encoding_at, walk
 from pydicombatch.core.model import Identifiers
 
@@ -130,7 +131,7 @@ def behind_file_meta(data: Buffer, start: int) -> tuple[str, int]:
     while bytes(data[offset : offset + 2]) == b"\x02\x00":
         encoding = encoding_at(data, offset, Encoding(explicit=True, little=True))
         tag, value, length = next(walk(data, offset, encoding))
-        if tag == 0x00020010:  # noqa: PLR2004 - Transfer Syntax UID
+        if tag == TRANSFER_SYNTAX:
             syntax = bytes(data[value : value + min(length, LONGEST)]).decode("latin-1")
         offset = value + length
     return syntax.strip(" \0"), offset

@@ -8,13 +8,9 @@ from pydicom import DataElement, Dataset, Sequence
 
 from pydicombatch.core.matching import STEERING
 from pydicombatch.demo.matching import is_universal, matches, texts
-from pydicombatch.select.levels import UNIQUE_KEYS
+from pydicombatch.select.levels import LEVELS, UNIQUE_KEYS
 
 _NAMING = (*UNIQUE_KEYS.values(), "AccessionNumber")  # one of them must have a value in a retrieve
-LEVELS = {
-    "patient": tuple(UNIQUE_KEYS),
-    "study": tuple(UNIQUE_KEYS)[1:],
-}  # information model -> levels
 
 _OWN = {  # level -> what an entity of this level has beyond those above it
     "PATIENT": (

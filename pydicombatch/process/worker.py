@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from pydicombatch.core.errors import PydicombatchError
+from pydicombatch.core.threads import begin
 from pydicombatch.process.anonymize.anonymizer import Anonymizer, Status
 from pydicombatch.process.decompress import KeptError, decompress, quiet
 from pydicombatch.process.local import sha256
@@ -83,7 +84,7 @@ def _described(job: Job, *, kept: str) -> Made:
 def serve(incoming: int, outgoing: int) -> None:
     """Answer the recipe, then each job, until the other side ends."""
     messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(incoming, messages), daemon=True).start()
+    begin(threading.Thread(target=_listen, args=(incoming, messages), daemon=True))
     recipe = messages.get()
     try:
         anonymizer = compiled(recipe)

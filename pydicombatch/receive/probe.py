@@ -8,6 +8,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from pydicombatch.core.threads import begin
 from pydicombatch.receive.server.incoming import UNSOLICITED
 from pydicombatch.receive.server.listen import listen
 from pydicombatch.receive.server.settings import Settings
@@ -62,7 +63,7 @@ class Probe:
         self._listener = listen(settings.port, settings.bind)
         self._listener.settimeout(GLANCE)
         self._thread = threading.Thread(target=self._listen, name="probe", daemon=True)
-        self._thread.start()
+        begin(self._thread)
 
     def callers(self) -> tuple[Caller, ...]:
         """Return who came so far, in order."""
@@ -95,7 +96,7 @@ class Probe:
             with self._lock:
                 self._callers[number] = Caller(str(address[0]).removeprefix("::ffff:"))
             serve = threading.Thread(target=self._serve, args=(number, sock), daemon=True)
-            serve.start()
+            begin(serve)
             threads.append(serve)
         for one in threads:
             one.join(2 * GLANCE)

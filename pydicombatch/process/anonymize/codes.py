@@ -24,8 +24,9 @@ MEANINGS: Final = {
     "113112": "Retain Institution Identity Option",
 }
 _UNKNOWN: Final = "UNKNOWN"
-_VALUE, _SCHEME, _MEANING = 0x00080100, 0x00080102, 0x00080104
-PARTS: Final = frozenset((_VALUE, _SCHEME, 0x00080103, _MEANING))  # of a code, PS3.3 8
+VALUE, SCHEME, MEANING = 0x00080100, 0x00080102, 0x00080104
+NAMING: Final = frozenset((VALUE, SCHEME, 0x00080103))  # what names a code, PS3.3 8
+PARTS: Final = NAMING | {MEANING}
 
 
 def rewritten(element: Element | None, action: Action, context: Context) -> Element | None:
@@ -51,9 +52,9 @@ def item(code: str, parent: DataSet | None) -> DataSet:
     """Make the item of one code of CID 7050."""
     known = code in MEANINGS
     values = (
-        (_VALUE, "SH", code),
-        (_SCHEME, "SH", "DCM" if known else _UNKNOWN),
-        (_MEANING, "LO", MEANINGS.get(code, _UNKNOWN)),
+        (VALUE, "SH", code),
+        (SCHEME, "SH", "DCM" if known else _UNKNOWN),
+        (MEANING, "LO", MEANINGS.get(code, _UNKNOWN)),
     )
     elements = {tag: Element(tag, vr, text.encode("utf-8")) for tag, vr, text in values}
     return DataSet(elements, parent)

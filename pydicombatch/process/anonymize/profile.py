@@ -17,7 +17,7 @@ from pydicombatch.process.anonymize.instance import (
 from pydicombatch.process.anonymize.profile_table import CODES, Code, Option, options_of, rules
 from pydicombatch.process.anonymize.pseudonyms import Pseudonyms
 from pydicombatch.process.anonymize.tables import private_tag
-from pydicombatch.process.anonymize.unlisted import SCHEME, SCHEMES, Unlisted
+from pydicombatch.process.anonymize.unlisted import SCHEMES, Unlisted
 from pydicombatch.process.anonymize.vocabulary import cleaned
 
 PATIENT_NAME: Final = 0x00100010
@@ -31,7 +31,6 @@ _TEMPORAL: Final = frozenset(("DA", "DT", "TM"))
 _TIMES: Final = re.compile(rb"[0-9.:+\-\\ \0]*")
 _DATES: Final = frozenset((Option.RETAIN_LONG_FULL_DATES, Option.RETAIN_LONG_MODIFIED_DATES))
 _CODED: Final = frozenset("CS DS IS US SS UL SL FL FD".split())  # noqa: SIM905
-_CODE_PARTS: Final = frozenset((0x00080100, 0x00080102, 0x00080103))  # of an item without meaning
 
 
 @dataclass(frozen=True)
@@ -193,7 +192,7 @@ class _Worker:
     def _clean_item(self, item: DataSet, parent: DataSet) -> DataSet:
         """Clean structured content: codes of standard schemes stay, all text is reduced."""
         out = DataSet({}, parent, item.big_endian)
-        standard = bool(SCHEMES & set(_values(item, SCHEME)))
+        standard = bool(SCHEMES & set(_values(item, codes.SCHEME)))
         for element in item:
             result = self._clean_part(item, element, out, standard=standard)
             if result is not None:
@@ -208,12 +207,12 @@ class _Worker:
             return None
         if rules(self.profile.options).code(tag) is not None:
             return self._element(item, element, out)
-        if element.items is not None or (tag in _CODE_PARTS and not standard):
+        if element.items is not None or (tag in codes.NAMING and not standard):
             return self._clean(item, element, out)
         return self._clean_value(item, element, standard=standard)
 
     def _clean_value(self, item: DataSet, element: Element, *, standard: bool) -> Element | None:
-        if element.vr in _CODED or (standard and element.tag in _CODE_PARTS):
+        if element.vr in _CODED or (standard and element.tag in codes.NAMING):
             return self.unlisted(item, element)
         if element.vr in _FREE_TEXT:
             return _cleaned(item, element)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from mmap import mmap
 from typing import Final, Literal, NamedTuple
 
+from pydicombatch.core.element_walk import SHORT
 from pydicombatch.process.anonymize.instance import (
     BIG_ENDIAN,
     DEFLATED,
@@ -26,9 +27,7 @@ _SYNTAX: Final = 0x00020010
 ITEM: Final = 0xFFFEE000
 ITEM_END: Final = 0xFFFEE00D
 SEQUENCE_END: Final = 0xFFFEE0DD
-_SHORT: Final = frozenset(
-    "AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split()  # noqa: SIM905
-)  # VRs with a 16-bit length, PS3.5 7.1.2
+_SHORT: Final = frozenset(vr.decode() for vr in SHORT)
 _LARGEST_DEFLATED: Final = 2**32  # bytes; what four-byte lengths can speak of
 _DEEPEST: Final = 100  # levels; standard objects nest a dozen, a hostile file thousands
 _FIRST_GROUPS: Final = frozenset((0x0002, 0x0004, 0x0008))

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from pydicom.datadict import dictionary_has_tag, tag_for_keyword
 
-from pydicombatch.process.anonymize import dummies
+from pydicombatch.process.anonymize import codes, dummies
 from pydicombatch.process.anonymize.contents import contents
 from pydicombatch.process.anonymize.instance import (
     CHARSET_TAG,
@@ -59,10 +59,6 @@ TrianglePointIndexList VertexPointIndexList WaveformData WaveformPaddingValue
 WeightingLookupTableData
 """
 SCHEMES: Final = frozenset("DCM SCT SRT LN UCUM RADLEX FMA MDC NCIt SNM3".split())  # noqa: SIM905
-SCHEME: Final = 0x00080102
-_CODE_VALUE: Final = 0x00080100
-_CODE_PARTS: Final = frozenset((_CODE_VALUE, SCHEME, 0x00080103))
-_MEANING: Final = 0x00080104
 # PS3.5 6.2: CS, DS and IS; nobody's term has seven digits in a row, a date or a number has
 _TERM: Final = re.compile(r"(?!.*\d{7})[A-Z0-9 _]{0,16}")
 _DECIMAL: Final = re.compile(r" *([+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?)? *")
@@ -129,7 +125,7 @@ class Unlisted:
         return dummies.uids(element, self.pseudonyms)
 
     def _text(self, source: DataSet, element: Element) -> Element:
-        if element.tag in _CODE_PARTS or element.tag == _MEANING:
+        if element.tag in codes.PARTS:
             return self._coded(source, element)
         text = contents(source, element) or ""
         fits = all(map(_PLAIN.fullmatch, text.split("\\"))) and not self.traces.among(text)
@@ -139,12 +135,12 @@ class Unlisted:
 
     def _coded(self, source: DataSet, element: Element) -> Element:
         """Keep a code of a standard scheme; its meaning is the standard's, not the file's."""
-        scheme = next(iter(_strings(source, SCHEME)), "")
-        value = next(iter(_strings(source, _CODE_VALUE)), "")
+        scheme = next(iter(_strings(source, codes.SCHEME)), "")
+        value = next(iter(_strings(source, codes.VALUE)), "")
         fits = scheme in SCHEMES and _CODE.fullmatch(value) and not self.traces.among(value)
         if not fits:
             return dummies.replaced(element, self.pseudonyms)
-        if element.tag == _MEANING:
+        if element.tag == codes.MEANING:
             meaning = _meanings().get((scheme, value), _DUMMY)
             return element._replace(value=meaning.encode("ascii", "replace")[:_LONGEST])
         plain = _CODE.fullmatch(element.value.decode("latin-1").strip(" \0"))

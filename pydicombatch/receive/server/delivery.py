@@ -19,7 +19,7 @@ class Delivery:
     """
 
     def __init__(self, intake: Intake, address: str) -> None:
-        self.complete: Incoming | None = None  # must be finished
+        self._complete: Incoming | None = None
         self._intake = intake
         self._address = address
         self._incoming: Incoming | None = None
@@ -33,26 +33,19 @@ class Delivery:
             if type(event) is events.Fragment:
                 self._fragments.append(event.data)
             elif isinstance(event, events.StoreEnded):
-                self.complete = self._incoming
+                self._complete = self._incoming
             elif isinstance(event, events.StoreBegun):
-                self._incoming = self._intake.begin(event, self.origin(event.command))
+                self._incoming = self._intake.begin(event, self._origin(event.command))
             elif isinstance(event, events.Associated):
                 self._calling_aet = event.calling_aet
         return self._write() if self._fragments else 0
 
     def finished(self) -> Incoming | None:
         """Hand over the data set that is complete, if there is one."""
-        complete = self.complete
+        complete = self._complete
         if complete is not None:
-            self.complete = self._incoming = None
+            self._complete = self._incoming = None
         return complete
-
-    def origin(self, one: Command) -> Origin:
-        """Return where the instance of a command comes from."""
-        last, titles = self._last_origin, (one.originator_aet, one.originator_message_id)
-        if last is None or (last.originator_aet, last.originator_message_id) != titles:
-            last = self._last_origin = Origin(self._calling_aet, self._address, *titles)
-        return last
 
     def drop(self) -> None:
         """Forget what is not complete."""
@@ -66,3 +59,10 @@ class Delivery:
             return 0
         self._incoming.write(fragments)
         return self._incoming.size
+
+    def _origin(self, one: Command) -> Origin:
+        """Return where the instance of a command comes from."""
+        last, titles = self._last_origin, (one.originator_aet, one.originator_message_id)
+        if last is None or (last.originator_aet, last.originator_message_id) != titles:
+            last = self._last_origin = Origin(self._calling_aet, self._address, *titles)
+        return last

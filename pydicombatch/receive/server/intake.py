@@ -159,7 +159,7 @@ class Intake:
                 epoll,
                 buffer,
                 self._directory,
-                self._kept,
+                self._outlet.announce,
                 syncs=self._committer.syncs,
                 max_pdu=one.max_pdu,
                 longest=min(LONGEST, one.limits.largest_object),
@@ -188,11 +188,6 @@ class Intake:
         if self._desk.decide(found, last.origin) == requests:
             model = Model(last.command, found, last.transfer_syntax_uid, requests)
             self._rapid.enroll(peer, model)
-
-    def _kept(
-        self, name: str, found: Identifiers, syntax: str, size: int, requests: tuple[int, ...]
-    ) -> None:
-        self._outlet.announce(name, found, syntax, size, requests)
 
     def tick(self) -> None:
         """Look at the free space, give answers that were held back, prepare for the next."""

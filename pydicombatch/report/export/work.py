@@ -12,6 +12,7 @@ from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 from pydicombatch.core.errors import FatalError
+from pydicombatch.core.threads import begin
 from pydicombatch.report.export import parts
 from pydicombatch.report.export.headers import Reader, Wanted
 
@@ -109,7 +110,7 @@ class _Worker:
 
 
 def _prepare(root: str, paths: tuple[str, ...]) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    begin(threading.Thread(target=_end_with_parent, daemon=True))
     _Worker.reader = Reader(Path(root), paths)
 
 
