@@ -4,12 +4,12 @@ from collections.abc import Callable
 from typing import Protocol
 
 from pydicombatch.core.attribution import Expectation
+from pydicombatch.core.handover import Handover, Returned
 from pydicombatch.core.model import (
     Answer,
     Arrival,
     Known,
     Match,
-    Origin,
     Quarantined,
     Request,
     Stored,
@@ -48,9 +48,9 @@ class Archive(Protocol):
         """Send a C-MOVE to `destination`, hand over the counts of every pending response."""
 
     def get(
-        self, request: Request, message_id: int, sink: "Sink", turn: Callable[[], None]
+        self, request: Request, message_id: int, adopter: "Adopter", turn: Callable[[], None]
     ) -> Answer:
-        """Send a C-GET; what comes back on the same association goes into `sink`.
+        """Send a C-GET; `adopter` takes what comes back on the same association.
 
         `turn` waits until one more request may leave: queries before it, and other rounds.
         """
@@ -65,26 +65,44 @@ class Archive(Protocol):
         """Release the association; never raises."""
 
 
-class Deposit(Protocol):
-    """One instance that is coming in on an association of ours."""
+class Adopted(Protocol):
+    """An association of ours while the receiver serves it, as the one who asked sees it."""
 
-    def write(self, pieces: list[memoryview]) -> None:
-        """Append pieces of the data set; they may be reused afterwards."""
+    def fileno(self) -> int:
+        """Return a descriptor that can be read when there is something to hear."""
 
-    def finish(self) -> tuple[int, str]:
-        """Return DIMSE status and comment; 0x0000 only if the instance is durable."""
+    def hear(self) -> Returned | None:
+        """Hear what there is, without waiting; None: instances come, or are being kept.
 
-    def drop(self) -> None:
-        """Forget what came: the association has ended in between."""
+        Raises
+        ------
+        ConnectionError
+            If the receiver is gone.
+        """
+
+    def send(self, data: bytes) -> None:
+        """Have bytes sent behind what is being sent; from any thread."""
+
+    def end(self) -> None:
+        """Have it dropped, whatever it does; from any thread."""
+
+    def close(self) -> None:
+        """Give the descriptor back; only by its owner."""
 
 
-class Sink(Protocol):
-    """Takes instances that come back on our own association (C-GET), from several threads."""
+class Adopter(Protocol):
+    """Takes the instances that come back on our own association (C-GET)."""
 
-    def begin(
-        self, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, origin: Origin
-    ) -> Deposit:
-        """Make place for an instance."""
+    def adopt(self, connection: int, handover: Handover) -> Adopted:
+        """Serve a connection until something else comes than an instance; from any thread.
+
+        `connection` is a descriptor; it stays the caller's, who must not use it meanwhile.
+
+        Raises
+        ------
+        ConnectionError
+            If the receiver is gone.
+        """
 
 
 class Receiver(Protocol):

@@ -14,8 +14,9 @@ from pydicombatch.receive.server.listen import listen
 from pydicombatch.receive.server.settings import Settings
 from pydicombatch.receive.server.tls import server_context
 from pydicombatch.receive.upperlayer import events
-from pydicombatch.receive.upperlayer.machine import Association, Phase
+from pydicombatch.receive.upperlayer.machine import Association
 from pydicombatch.receive.upperlayer.negotiation import Policy
+from pydicombatch.receive.upperlayer.phase import Phase
 
 READ = 1 << 17  # bytes
 SILENCE = 30.0  # seconds

@@ -18,7 +18,7 @@ from pydicombatch.receive.server.admission import Admission, Meter, Progress, ad
 from pydicombatch.receive.server.desk import Desk
 from pydicombatch.receive.server.receiver import ThreadReceiver
 from pydicombatch.receive.server.settings import Durability, Limits, Settings, TlsFiles
-from pydicombatch.receive.upperlayer.machine import Phase
+from pydicombatch.receive.upperlayer.phase import Phase
 
 VALUES = st.sampled_from(["", "1", "2", "3"])
 INSTANCES = st.builds(Identifiers, VALUES, VALUES, VALUES, VALUES, VALUES, VALUES)

@@ -9,8 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pydicombatch.receive.upperlayer import events
-from pydicombatch.receive.upperlayer.machine import Association, Phase
+from pydicombatch.receive.upperlayer.machine import Association
 from pydicombatch.receive.upperlayer.negotiation import Policy
+from pydicombatch.receive.upperlayer.phase import Phase
 from tests.support import hand_made as raw
 
 POLICY = Policy("OURS", max_pdu=16384, longest_request=65536)

@@ -6,7 +6,7 @@ from enum import Enum
 from ipaddress import ip_address, ip_network
 
 from pydicombatch.receive.server.settings import Limits
-from pydicombatch.receive.upperlayer.machine import Phase
+from pydicombatch.receive.upperlayer.phase import Phase
 
 
 class Admission(Enum):

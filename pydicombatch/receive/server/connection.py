@@ -14,8 +14,9 @@ from pydicombatch.receive.server.intake import Intake
 from pydicombatch.receive.server.rapid import Peer
 from pydicombatch.receive.server.settings import Limits
 from pydicombatch.receive.server.times import Times
-from pydicombatch.receive.upperlayer.machine import Association, Phase
+from pydicombatch.receive.upperlayer.machine import Association
 from pydicombatch.receive.upperlayer.negotiation import Policy
+from pydicombatch.receive.upperlayer.phase import Phase
 
 log = EventLog(__name__)
 

@@ -3,7 +3,8 @@
 import time
 
 from pydicombatch.receive.server.admission import Progress
-from pydicombatch.receive.upperlayer.machine import Association, Phase
+from pydicombatch.receive.upperlayer.machine import Association
+from pydicombatch.receive.upperlayer.phase import Phase
 
 # bytes: until there is an association, and when few bytes are much work:
 _FIRST_READ, _SMALL_READ = 32768, 1024

@@ -10,6 +10,7 @@ _ELEMENT = struct.Struct("<HHI")
 _US = struct.Struct("<H")
 
 C_STORE_RQ = 0x0001
+C_GET_RSP = 0x8010
 C_ECHO_RQ = 0x0030
 C_CANCEL_RQ = 0x0FFF
 RESPONSE = 0x8000
@@ -28,6 +29,7 @@ _ORIGINATOR_AET = 0x1030
 _ORIGINATOR_MESSAGE_ID = 0x1031
 
 SUCCESS = 0x0000
+PENDING = frozenset({0xFF00, 0xFF01})  # PS3.4 C.4.3.1.4
 DUPLICATE_INVOCATION = 0x0210
 UNRECOGNIZED_OPERATION = 0x0211
 
@@ -102,6 +104,23 @@ def decode(body: bytes) -> Command:
         _text(elements.get(_AFFECTED_SOP_INSTANCE, b"")),
         _text(elements[_ORIGINATOR_AET]) if _ORIGINATOR_AET in elements else None,
         _number(elements, _ORIGINATOR_MESSAGE_ID),
+    )
+
+
+def is_pending(body: bytes, field: int, message_id: int) -> bool:
+    """Tell whether a command set is a response to a message, and not its last one.
+
+    Raises
+    ------
+    ProtocolError
+        As `decode` does.
+    """
+    elements = _elements(body)
+    return (
+        _number(elements, _COMMAND_FIELD) == field
+        and _number(elements, _RESPONDED_TO) == message_id
+        and _number(elements, _DATA_SET_TYPE) == NO_DATA_SET
+        and _number(elements, _STATUS) in PENDING
     )
 
 

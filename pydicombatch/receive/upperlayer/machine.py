@@ -1,19 +1,20 @@
 """One association seen from its acceptor (PS3.8 9.2): bytes in, events and bytes out.
 
-Phases, with the states of PS3.8 table 9-10 they stand for: AWAITING (Sta2), OPEN (Sta6), CLOSING
-(Sta13: whatever still comes is thrown away), CLOSED (Sta1).
+One that we have asked for is adopted while the archive stores on it: it begins OPEN, and ends here
+with the first thing that is no instance, which is returned as it came.
 """
 
 import struct
 from collections.abc import Callable
-from enum import Enum
 from typing import Final
 
+from pydicombatch.core.handover import Handover
 from pydicombatch.core.pdus import PduType
 from pydicombatch.receive.upperlayer import events, negotiation, pdu
 from pydicombatch.receive.upperlayer.command import Command
 from pydicombatch.receive.upperlayer.messages import Messages
 from pydicombatch.receive.upperlayer.pdu import AbortReason, ProtocolError, check
+from pydicombatch.receive.upperlayer.phase import Phase
 
 _LONGEST_SHORT_PDU = 4  # A-RELEASE-RQ, A-RELEASE-RP, A-ABORT, A-ASSOCIATE-RJ
 _START = struct.Struct(">BxIIBB")  # the header of a P-DATA-TF and of its first value
@@ -23,18 +24,7 @@ _SHORTEST_PDV = 2  # context id and message control header
 _LENGTH_FIELD = 4  # bytes, of a presentation data value
 
 _UNEXPECTED: Final = "The peer sent a protocol data unit out of order"
-
-
 _Step = Callable[[memoryview, int, list[events.Event]], int]
-
-
-class Phase(Enum):
-    """Where an association is."""
-
-    AWAITING = "no request yet"
-    OPEN = "messages flow"
-    CLOSING = "we said goodbye, the peer should hang up"
-    CLOSED = "hang up"
 
 
 class Association:
@@ -42,12 +32,22 @@ class Association:
 
     `receive` never raises, whatever the bytes; a breach of the protocol becomes an A-ABORT in the
     output and an `Aborted` event. Memory is bounded by the limits of the policy.
+
+    Parameters
+    ----------
+    policy
+        What is offered.
+    adopted
+        What was negotiated when we asked for the association; None: a peer asks for it.
     """
 
-    def __init__(self, policy: negotiation.Policy) -> None:
-        self.phase = Phase.AWAITING
+    def __init__(self, policy: negotiation.Policy, adopted: Handover | None = None) -> None:
+        self.phase = Phase.AWAITING if adopted is None else Phase.OPEN
+        self.returned: bytes | None = None  # of an adopted one: where something else began
+        self._adopted = adopted is not None
         self._policy = policy
-        self._messages = Messages({}, 0, policy.longest_command)
+        about = ({}, 0) if adopted is None else (adopted.storage, adopted.maximum)
+        self._messages = Messages(*about, policy.longest_command, adopted)
         self._next: _Step = self._header
         self._held = bytearray()  # the start of a header, or of a unit that carries no data
         self._kind = 0
@@ -67,6 +67,11 @@ class Association:
     def context(self) -> int:
         """The presentation context of the last message."""
         return self._messages.context
+
+    @property
+    def unanswered(self) -> Command | None:
+        """The command whose data set is being received, or waits for its answer."""
+        return self._messages.unanswered
 
     def respond(self, context: int, command: Command, status: int) -> bytes:
         """Return the response to a command of a message that was not given to `receive`."""
@@ -105,7 +110,8 @@ class Association:
 
         Returns
         -------
-        The events, and how many bytes were consumed: all, unless a C-STORE waits for `answer`.
+        The events, and how many bytes were consumed: all, unless a C-STORE waits for `answer` or
+        what follows is for the one who asked for the association (see `returned`).
         """
         happened: list[events.Event] = []
         position = 0
@@ -115,6 +121,10 @@ class Association:
                 if self._over:
                     return happened, size
                 position = self._next(data, position, happened)
+                if self._messages.foreign is not None:
+                    self._return(self._messages.foreign)
+                if self.returned is not None:
+                    break
         except ProtocolError as error:
             self._output.append(pdu.encode_abort(2, error.reason))
             self._close(Phase.CLOSING)
@@ -181,6 +191,9 @@ class Association:
                 raise ProtocolError("A P-DATA-TF is empty or longer than we said we take")
             self._pdu_left = length
             self._next = self._pdv_header
+            return
+        if self._adopted:
+            self.returned = pdu.HEADER.pack(kind, length)
             return
         known = PduType.ASSOCIATE_RQ <= kind <= PduType.ABORT
         check(known, "A protocol data unit has no known type", AbortReason.UNRECOGNIZED_PDU)
@@ -269,6 +282,13 @@ class Association:
         self._messages.output = self._output
         self.phase = Phase.OPEN
         happened.append(events.Associated(request.calling_aet, len(contexts)))
+
+    def _return(self, command: bytes) -> None:
+        """Make again of a command what it came as, with what its unit still brings behind it."""
+        longest = len(command) + _PDV_HEADER_SIZE
+        begun = pdu.encode_command(self._messages.context, command, longest)
+        left = self._pdu_left
+        self.returned = begun + (pdu.HEADER.pack(_DATA, left) if left else b"")
 
     def _close(self, phase: Phase) -> None:
         self.phase = phase

@@ -1,5 +1,8 @@
 """DIMSE messages out of presentation data values, and the responses back (PS3.7 6.3, PS3.8 E)."""
 
+from collections.abc import Mapping
+
+from pydicombatch.core.handover import Handover
 from pydicombatch.receive.upperlayer import command as dimse
 from pydicombatch.receive.upperlayer import events, negotiation, pdu
 from pydicombatch.receive.upperlayer.pdu import ProtocolError, check
@@ -18,14 +21,23 @@ class Messages:
         Longest P-DATA-TF that the peer takes, bytes; 0 is no limit.
     longest_command
         Longest command set that is gathered, bytes.
+    asked
+        The C-GET that these messages are the answer to; None: the peer asks us.
     """
 
     def __init__(
-        self, contexts: dict[int, tuple[str, str]], peer_max_pdu: int, longest_command: int
+        self,
+        contexts: Mapping[int, tuple[str, str]],
+        peer_max_pdu: int,
+        longest_command: int,
+        asked: Handover | None = None,
     ) -> None:
         self.awaits_answer = False
+        self.foreign: bytes | None = None  # a command that is for the one who asked
         self.output: list[bytes] = []
         self._contexts = contexts
+        self._asked = asked
+        self._used = frozenset(contexts) | (asked.others if asked else frozenset())
         self._peer_max_pdu = peer_max_pdu
         self._longest_command = longest_command
         self._command = bytearray()
@@ -45,6 +57,11 @@ class Messages:
         return self._encode(context, command, status)
 
     @property
+    def unanswered(self) -> dimse.Command | None:
+        """The command whose data set is being received, or waits for its answer."""
+        return self._message
+
+    @property
     def held(self) -> int:
         """Bytes of a command that are kept in memory."""
         return len(self._command)
@@ -62,7 +79,7 @@ class Messages:
         ProtocolError
             If its context was not accepted, or it is not what must come next.
         """
-        if context not in self._contexts:
+        if context not in self._used:
             raise ProtocolError("A message uses a context that was not accepted")
         if control > COMMAND | LAST:
             raise ProtocolError("A message control header is unknown")
@@ -130,8 +147,11 @@ class Messages:
         self.awaits_answer = False
 
     def _end_command(self, happened: list[events.Event]) -> None:
-        command = self._decode(bytes(self._command))
+        body = bytes(self._command)
         self._command.clear()
+        if self._asked is not None and self._is_foreign(body, self._asked):
+            return
+        command = self._decode(body)
         abstract, transfer = self._contexts[self._context]
         check(not command.field & dimse.RESPONSE, "A response came where nothing was asked")
         if command.has_data_set:
@@ -146,6 +166,19 @@ class Messages:
             happened.append(events.Echoed())
         elif command.field != dimse.C_CANCEL_RQ:  # PS3.7 9.3.2.3: a cancel has no response
             self._respond(command, dimse.UNRECOGNIZED_OPERATION)
+
+    def _is_foreign(self, body: bytes, asked: Handover) -> bool:
+        """Tell instances from what is for the one who asked; the counts on the way tell nothing."""
+        here = self._context == asked.context
+        if here and dimse.is_pending(body, dimse.C_GET_RSP, asked.message_id):
+            return True
+        command = self._decode(body)
+        if command.field == dimse.C_STORE_RQ:
+            known = self._context in self._contexts
+            check(known, "it sent an instance on a context that was not agreed upon")
+            return False
+        self.foreign = body
+        return True
 
     def _respond(self, command: dimse.Command, status: int, comment: str = "") -> None:
         self.output.append(self._encode(self._context, command, status, comment))
