@@ -5,6 +5,7 @@ them, has 25 MB; numbers in the tests are what their hostile peers did to pynetd
 """
 
 import random
+import re
 import socket
 import struct
 import time
@@ -27,14 +28,15 @@ MEGABYTE = 1 << 20
 
 def status(heard: Heard, name: str) -> int:
     assert isinstance(heard.receiver, ProcessReceiver)
-    lines = Path(f"/proc/{heard.receiver.pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(name)).split()[1])
+    found = (Path(f"/proc/{one}/status").read_text() for one in heard.receiver.pids)
+    return sum(int(re.findall(rf"^{name}:\s+(\d+)", text, re.MULTILINE)[0]) for text in found)
 
 
 def seconds_of_cpu(heard: Heard) -> float:
     assert isinstance(heard.receiver, ProcessReceiver)
-    fields = Path(f"/proc/{heard.receiver.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / 100
+    found = [Path(f"/proc/{one}/stat").read_text() for one in heard.receiver.pids]
+    fields = [text.rpartition(")")[2].split() for text in found]
+    return sum(int(one[11]) + int(one[12]) for one in fields) / 100
 
 
 @contextmanager

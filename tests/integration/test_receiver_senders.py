@@ -33,7 +33,7 @@ from pydicombatch.receive.process.parent import ProcessReceiver
 from tests.support import dcmjs
 from tests.support import hand_made as raw
 from tests.support.instances import ENCODINGS, SECONDARY_CAPTURE, Spec, dataset, encoded, to_bytes
-from tests.support.receiving import Heard, receiver
+from tests.support.receiving import Heard, proportional_set_size, receiver
 from tests.support.servers import program, run
 from tests.support.wiretap import Wiretap
 
@@ -211,10 +211,9 @@ def tiny_data_set() -> bytes:
 
 
 def proportional(heard: Heard) -> int:
-    """Return the share of memory of the receiver's process, kB."""
+    """Return the share of memory of the receiver's processes, kB."""
     assert isinstance(heard.receiver, ProcessReceiver)
-    lines = Path(f"/proc/{heard.receiver.pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return sum(map(proportional_set_size, heard.receiver.pids))
 
 
 def test_an_identifier_that_is_not_ascii_is_stored_as_sent_and_read_as_meant(

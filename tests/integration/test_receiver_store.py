@@ -232,7 +232,7 @@ def test_below_the_floor_nothing_is_taken_and_the_engine_is_told(
         peer.associate()
         assert peer.store(raw.data_set()) == 0xA700
         assert peer.echo() == 0
-        until(lambda: heard.receiver.full)
+        until(heard.receiver.is_full)
         assert heard.files() == []
 
 

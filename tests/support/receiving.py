@@ -49,6 +49,12 @@ class Heard:
         return sorted(path.name for path in self.spool.iterdir() if path.suffix == ".dcm")
 
 
+def proportional_set_size(pid: int) -> int:
+    """Return the share of memory of a process, kB."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
 def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     end = time.monotonic() + seconds
     while not condition():

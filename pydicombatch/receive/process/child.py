@@ -1,4 +1,4 @@
-"""The receiver's process: serves, and does what the engine says until the engine is gone."""
+"""A process of the receiver: serves, and does what the engine says until the engine is gone."""
 
 import contextlib
 import gc
@@ -15,7 +15,7 @@ from typing import Any
 
 from pydicombatch.core.errors import ConfigError, as_fatal
 from pydicombatch.core.model import Identifiers
-from pydicombatch.receive.process import wire
+from pydicombatch.receive.process import siblings, wire
 from pydicombatch.receive.server.service import Service
 from pydicombatch.receive.server.settings import Settings
 
@@ -28,23 +28,30 @@ _READ_SIZE = 65536
 _SPARE, _PER_PEER = 32, 2  # descriptors: ours, and the socket and the file of a peer
 
 
-def main(descriptor: int) -> None:
-    """Run the receiver; `descriptor` is our end of the engine's socket pair."""
+def main(*descriptors: int) -> None:
+    """Run one process of the receiver for each of these: our end of a channel to the engine."""
     for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(one, signal.SIG_IGN)  # the engine decides when we end, or its death does
     sys.setswitchinterval(_SWITCH)
     gc.freeze()
     gc.set_threshold(*_COLLECT)
-    channel = socket.socket(fileno=descriptor)
+    channels = [socket.socket(fileno=one) for one in descriptors]
     lines = wire.Lines()
     messages: list[wire.Message] = []
     while not messages:
-        data = channel.recv(_READ_SIZE)
+        data = channels[0].recv(_READ_SIZE)
         if not data:
             return
         messages = lines.take(data)
+    channel = channels[0]
     try:
-        service = Service(_affordable(Settings.from_json(messages[0])))
+        settings = _affordable(Settings.from_json(messages[0]))
+        place = siblings.multiply(channels)
+        channel = place.channel
+        service = Service(
+            siblings.share_of(settings, place.number, len(channels)),
+            siblings.door_of(place, settings),
+        )
     except ConfigError as error:
         channel.sendall(wire.encode({"error": [error.problem, error.remedy]}))
         return
@@ -52,13 +59,14 @@ def main(descriptor: int) -> None:
         fatal = as_fatal(exc)
         channel.sendall(wire.encode({"fatal": [fatal.problem, fatal.remedy]}))
         os._exit(1)  # threads that did start would keep us
-    engine = Engine(channel, lines, service)
+    engine = Engine(channel, lines if not place.number else wire.Lines(), service)
     logging.getLogger().addHandler(_Forward(engine.tell))
     logging.getLogger().setLevel(logging.INFO)
-    engine.tell({"ready": service.port})
+    engine.tell({"ready": [os.getpid(), service.port]})
     service.attach(channel, engine.on_ready)
     service.run(engine, engine.on_turn)
     engine.end()
+    siblings.reap(place)
 
 
 def _affordable(settings: Settings) -> Settings:

@@ -15,13 +15,13 @@ class Custody:
     ----------
     directory
         The spool.
-    run
-        Identity of the run; files of other runs are left alone.
+    runs
+        Identities in the names of our files; files of others are left alone.
     """
 
-    def __init__(self, directory: Path, run: str) -> None:
+    def __init__(self, directory: Path, runs: frozenset[str]) -> None:
         self._directory = directory
-        self._run = run
+        self._runs = runs
         self._announced: set[str] = set()
         self._prune_at = _PRUNE
 
@@ -41,7 +41,7 @@ class Custody:
         found = []
         for path in sorted(self._directory.iterdir()):
             name = NAME.fullmatch(path.name)
-            if name and name["run"] == self._run and path.name not in self._announced:
+            if name and name["run"] in self._runs and path.name not in self._announced:
                 numbers = () if name["requests"] == "x" else name["requests"].split("+")
                 identifiers, syntax = identify(path)
                 requests = tuple(map(int, numbers))

@@ -1,40 +1,39 @@
-"""The receiver in a process of its own, as the engine sees it: port `Receiver`."""
+"""The receiver in processes of its own, as the engine sees it: port `Receiver`."""
 
-import contextlib
 import logging
+import selectors
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 from pydicombatch.core.attribution import Expectation
 from pydicombatch.core.errors import ConfigError, FatalError
 from pydicombatch.core.log import EventLog
-from pydicombatch.core.model import Arrival, Identifiers
+from pydicombatch.core.model import Arrival
 from pydicombatch.core.threads import begin
 from pydicombatch.receive.process import wire
+from pydicombatch.receive.process.channel import Channel
 from pydicombatch.receive.process.custody import Custody
+from pydicombatch.receive.process.handover import Handover, Retained
+from pydicombatch.receive.process.siblings import how_many, run_of
 from pydicombatch.receive.process.spawn import Spawned, spawn, unable
 from pydicombatch.receive.server.settings import Settings
-
-Retained = Callable[[Identifiers], tuple[int, ...]]
 
 _MOST_CRASHES, _CRASH_WINDOW = 5, 60.0  # more of them in so many seconds, and we give up
 _PORT_TRIES, _PORT_WAIT = 20, 0.25  # seconds between two tries to open the port again
 _LONGEST_SYNC = 60.0  # seconds until a message is in force, on a machine that is busy
 _LONGEST_CLOSE = 120.0  # seconds until what is complete is acknowledged
-_TAKEN_TOGETHER = 32  # announcements confirmed by one message
-_READ_SIZE = 1 << 18
 
 log = EventLog(__name__)
 
 
 class ProcessReceiver:
-    """Starts the receiver's process, steers it, restarts it when it has crashed.
+    """Starts the receiver's processes, steers them, restarts them when one has crashed.
 
     Parameters
     ----------
@@ -47,27 +46,26 @@ class ProcessReceiver:
     def __init__(self, settings: Settings, retained: Retained) -> None:
         self.port = settings.port
         self.restarts = 0
-        self.full = False  # nothing is taken: the spool's file system is below its floor
-        self._settings = settings
+        self._settings = replace(settings, processes=how_many(settings))
         self._retained = retained
-        self._custody = Custody(Path(settings.spool), settings.run)
+        runs = frozenset(run_of(settings, one) for one in range(self._settings.processes))
+        self._custody = Custody(Path(settings.spool), runs)
         self._expectations: dict[int, Expectation] = {}
-        self._refused = self._refused_before = 0
+        self._refused_before = 0
         self._changed = threading.Condition()
         self._sending = threading.Lock()
-        self._sync = self._synced = 0
+        self._sync = 0
         self._closing = self._closed = False
         self._broken: FatalError | None = None
         self._crashes: deque[float] = deque(maxlen=_MOST_CRASHES)
         self._spawned: Spawned | None = None
-        self._arrivals: SimpleQueue[list[Arrival] | None] = SimpleQueue()
-        self._questions: SimpleQueue[list[Any] | None] = SimpleQueue()
-        self._threads: list[threading.Thread] = []
+        self._handover: Handover | None = None
+        self._listener: threading.Thread | None = None
 
     @property
-    def pid(self) -> int:
-        """The receiver's process; 0 before `start`."""
-        return self._spawned.process.pid if self._spawned else 0
+    def pids(self) -> list[int]:
+        """The receiver's processes, the one that listens first; none before `start`."""
+        return [channel.pid for channel in self._channels]
 
     def start(self, announce: Callable[[Arrival], None]) -> None:
         """Listen; call `announce` for every instance that is durable in the spool.
@@ -78,17 +76,11 @@ class ProcessReceiver:
             If the port cannot be bound.
         """
         self._custody.begin()
-        lines = self._open()
-        self._threads = [
-            threading.Thread(target=target, args=args, name=name, daemon=True)
-            for target, args, name in (
-                (self._listen, (lines,), "receiver-channel"),
-                (self._announcing, (announce,), "receiver-arrivals"),
-                (self._answering, (), "receiver-questions"),
-            )
-        ]
-        for thread in self._threads:
-            begin(thread)
+        self._open()
+        failed = unable("cannot hand over what it has received")
+        self._handover = Handover(announce, self._retained, lambda: self._break(failed))
+        self._listener = threading.Thread(target=self._listen, name="receiver-channel", daemon=True)
+        begin(self._listener)
 
     def expect(self, expectation: Expectation) -> None:
         """Accept the instances of this request from now on; returns once that is in force.
@@ -120,75 +112,86 @@ class ProcessReceiver:
 
     def is_full(self) -> bool:
         """Tell whether instances are refused because the disk of the spool is too full."""
-        return self.full
+        return any(channel.full for channel in self._channels)
 
     def refused(self) -> int:
         """Return how many instances nobody asked for were refused so far."""
-        return self._refused_before + self._refused
+        return self._refused_before + sum(channel.refused for channel in self._channels)
 
     def close(self) -> None:
         """Stop listening; instances acknowledged so far have been announced."""
-        spawned = self._spawned
-        if spawned is None:
+        if self._spawned is None or self._listener is None or self._handover is None:
             return
         with self._changed:
             self._closing = True
         self._send({"close": True})
         with self._changed:
             self._changed.wait_for(lambda: self._closed, _LONGEST_CLOSE)
-        (self._spawned or spawned).end()
-        self._threads[0].join()
-        self._questions.put(None)
-        self._arrivals.put(None)
-        for thread in self._threads[1:]:
-            thread.join()
-        (self._spawned or spawned).channel.close()
+        self._spawned.end()
+        self._listener.join()
+        self._handover.close()
+        self._refused_before = self.refused()
+        self._spawned.close()
         self._spawned = None
 
-    # The process
+    # The processes
 
-    def _open(self) -> wire.Lines:
-        """Start a process and wait until it listens."""
-        spawned = spawn(replace(self._settings, port=self.port))
-        self._spawned, self.port = spawned, spawned.port
-        log.info("receiver.started", port=self.port, pid=self.pid)
-        for message in spawned.messages[1:]:
-            self._act(message)
-        return spawned.lines
+    @property
+    def _channels(self) -> list[Channel]:
+        return self._spawned.channels if self._spawned else []
 
-    def _listen(self, lines: wire.Lines) -> None:
-        """Read what the process says; start another when it is gone without a word."""
+    @property
+    def _synced(self) -> int:
+        """The last number that is in force in all of them."""
+        return min((channel.synced for channel in self._channels), default=0)
+
+    def _open(self) -> None:
+        """Start the processes and wait until they listen."""
+        self._spawned = spawn(replace(self._settings, port=self.port))
+        self.port = self._spawned.port
+        for channel in self._channels:
+            log.info("receiver.started", port=self.port, pid=channel.pid)
+
+    def _listen(self) -> None:
+        """Read what the processes say; start others when one is gone without a word."""
         while True:
-            self._read(lines)
+            self._read()
             with self._changed:
-                if self._closed or self._closing:
-                    self._find_unannounced()
-                    self._closed = True
-                    self._changed.notify_all()
-                    return
+                closing = self._closed or self._closing
+            if closing:
+                self._end()
+                return
             try:
-                lines = self._restart()
+                self._restart()
             except (ConfigError, FatalError) as error:
                 self._break(unable(f"cannot be restarted ({error.problem})"))
-                self._on_closed(None)
+                self._say_closed()
                 log.warning("receiver.lost", reason=error.problem)
                 return
 
-    def _read(self, lines: wire.Lines) -> None:
-        spawned = self._spawned
-        while spawned is not None and not self._closed:
-            try:
-                data = spawned.channel.recv(_READ_SIZE)
-                messages = lines.take(data)
-            except (OSError, ValueError):
-                return
-            if not data:
-                return
-            for message in messages:
-                self._act(message)
+    def _read(self) -> None:
+        """Act on what is said until one of them is gone, or none has more to say."""
+        for channel, message in self._spawned.said if self._spawned else ():
+            self._act(channel, message)
+        with selectors.DefaultSelector() as selector, suppress(OSError, ValueError, EOFError):
+            for channel in self._channels:
+                selector.register(channel.socket, selectors.EVENT_READ, channel)
+            while selector.get_map():
+                for key, _ in selector.select():
+                    for message in key.data.read():
+                        self._act(key.data, message)
+                    if key.data.closed:
+                        selector.unregister(key.fileobj)
 
-    def _restart(self) -> wire.Lines:
-        log.error("receiver.crashed", pid=self.pid)
+    def _end(self) -> None:
+        """Announce what was acknowledged, told or not, and let `close` go on."""
+        if self._spawned is not None:
+            self._spawned.end()
+        self._find_unannounced()
+        self._say_closed()
+
+    def _restart(self) -> None:
+        log.error("receiver.crashed", pid=next(iter(self.pids), 0))
         old = self._spawned
         if old is not None:
             old.end()
@@ -197,20 +200,19 @@ class ProcessReceiver:
             raise unable("has crashed again and again")
         self._crashes.append(now)
         self._find_unannounced()
+        refused = self.refused()
         with self._sending:
-            lines = self._open_again()
+            self._open_again()
         if old is not None:
-            old.channel.close()
+            old.close()
         self.restarts += 1
-        self._refused_before, self._refused = self.refused(), 0
-        self.full = False  # it tells us if it is so
+        self._refused_before = refused
         with self._changed:
             known = [wire.pack_expectation(one) for one in self._expectations.values()]
             sync = self._sync
         for one in known:
             self._send({"expect": one})
         self._send({"sync": sync})
-        return lines
 
     def _break(self, error: FatalError) -> None:
         """Let `expect` tell the engine that nothing will succeed."""
@@ -218,83 +220,67 @@ class ProcessReceiver:
             self._broken = error
             self._changed.notify_all()
 
-    def _open_again(self) -> wire.Lines:
-        """Start another process on the same port; somebody may hold it for a moment."""
-        for _ in range(_PORT_TRIES):
-            try:
-                return self._open()
-            except ConfigError:
-                time.sleep(_PORT_WAIT)
-        return self._open()
-
-    def _find_unannounced(self) -> None:
-        """Announce what the process acknowledged and did not tell us of any more."""
-        self._arrivals.put(self._custody.unannounced())
-
-    # What is said
-
-    def _send(self, message: wire.Message) -> None:
-        with self._sending, contextlib.suppress(OSError):  # gone: a restart tells all of it again
-            if self._spawned is not None:
-                self._spawned.channel.sendall(wire.encode(message))
-
-    def _act(self, message: wire.Message) -> None:
-        for name, value in message.items():
-            getattr(self, f"_on_{name}")(value)
-
-    def _on_arrivals(self, packed: list[list[Any]]) -> None:
-        together = [wire.unpack_arrival(one) for one in packed]
-        for arrival in together:
-            self._custody.note(arrival)
-        self._arrivals.put(together)
-
-    def _on_ask(self, question: list[Any]) -> None:
-        self._questions.put(question)
-
-    def _on_sync(self, number: int) -> None:
-        with self._changed:
-            self._synced = max(self._synced, number)
-            self._changed.notify_all()
-
-    def _on_refused(self, count: int) -> None:
-        self._refused = count
-
-    def _on_room(self, enough: bool) -> None:  # noqa: FBT001 - a message
-        self.full = not enough
-        log.warning("spool.room", reason="enough again" if enough else "below the floor")
-
-    def _on_log(self, line: list[Any]) -> None:
-        name, level, text = line
-        logging.getLogger(name).log(level, "%s", text)
-
-    def _on_closed(self, _: object) -> None:
+    def _say_closed(self) -> None:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
-    # Threads, so that a slow engine delays answers, not messages
-
-    def _announcing(self, announce: Callable[[Arrival], None]) -> None:
-        while (together := self._arrivals.get()) is not None:
-            for first in range(0, len(together), _TAKEN_TOGETHER):
-                some = together[first : first + _TAKEN_TOGETHER]
-                for arrival in some:
-                    self._hand_over(arrival, announce)
-                self._send({"taken": len(some)})
-
-    def _hand_over(self, arrival: Arrival, announce: Callable[[Arrival], None]) -> None:
-        try:
-            announce(arrival)
-        except Exception as exc:  # noqa: BLE001 - it stays in the spool for the next run
-            log.warning("announce.failed", error=type(exc).__name__)
-            self._break(unable("cannot hand over what it has received"))
-
-    def _answering(self) -> None:
-        while (question := self._questions.get()) is not None:
-            number, identifiers = question
+    def _open_again(self) -> None:
+        """Start others on the same port; somebody may hold it for a moment."""
+        for _ in range(_PORT_TRIES):
             try:
-                requests = self._retained(Identifiers(*identifiers))
-            except Exception as exc:  # noqa: BLE001 - the archive may send it again
-                log.warning("retained.failed", error=type(exc).__name__)
-                requests = ()
-            self._send({"answer": [number, list(requests)]})
+                self._open()
+            except ConfigError:
+                time.sleep(_PORT_WAIT)
+            else:
+                return
+        self._open()
+
+    def _find_unannounced(self) -> None:
+        """Announce what a process acknowledged and did not tell us of any more."""
+        if self._handover is not None:
+            self._handover.arrived(None, self._custody.unannounced())
+
+    # What is said
+
+    def _send(self, message: wire.Message) -> None:
+        """Tell all of them; a restart tells all of it again to those that are new."""
+        with self._sending:
+            for channel in self._channels:
+                channel.send(message)
+
+    def _act(self, channel: Channel, message: wire.Message) -> None:
+        for name, value in message.items():
+            getattr(self, f"_on_{name}")(channel, value)
+
+    def _on_arrivals(self, channel: Channel, packed: list[list[Any]]) -> None:
+        together = [wire.unpack_arrival(one) for one in packed]
+        for arrival in together:
+            self._custody.note(arrival)
+        if self._handover is not None:
+            self._handover.arrived(channel, together)
+
+    def _on_ask(self, channel: Channel, question: list[Any]) -> None:
+        if self._handover is not None:
+            self._handover.ask(channel, question)
+
+    def _on_sync(self, channel: Channel, number: int) -> None:
+        with self._changed:
+            channel.synced = max(channel.synced, number)
+            self._changed.notify_all()
+
+    def _on_refused(self, channel: Channel, count: int) -> None:
+        channel.refused = count
+
+    def _on_room(self, channel: Channel, enough: bool) -> None:  # noqa: FBT001 - a message
+        before = self.is_full()
+        channel.full = not enough
+        if self.is_full() != before:
+            log.warning("spool.room", reason="enough again" if enough else "below the floor")
+
+    def _on_log(self, _: Channel, line: list[Any]) -> None:
+        name, level, text = line
+        logging.getLogger(name).log(level, "%s", text)
+
+    def _on_closed(self, channel: Channel, _: object) -> None:
+        channel.closed = True

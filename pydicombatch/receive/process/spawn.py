@@ -1,6 +1,8 @@
-"""Starts the receiver's process: a fresh interpreter that inherits one socket and nothing else."""
+"""Starts the receiver's processes: a fresh interpreter that inherits its sockets and nothing else.
 
-import contextlib
+It multiplies by itself, so that the processes share what they have in common.
+"""
+
 import json
 import socket
 import subprocess
@@ -9,90 +11,103 @@ from dataclasses import dataclass
 
 from pydicombatch.core.errors import ConfigError, FatalError
 from pydicombatch.receive.process import wire
+from pydicombatch.receive.process.channel import Channel
+from pydicombatch.receive.process.siblings import how_many
 from pydicombatch.receive.server.settings import Settings
 
 _LONGEST_START = 60.0  # seconds until a fresh interpreter listens
 _LONGEST_END = 5.0  # seconds until a process whose channel is closed has ended
-_READ_SIZE = 1 << 18
 
 # `multiprocessing` would import the caller's main module, and with it all that the engine needs.
 _CODE = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from pydicombatch.receive.process.child import main; main(int(sys.argv[2]))"
+    "from pydicombatch.receive.process.child import main; main(*map(int, sys.argv[2:]))"
 )
 
 
 @dataclass(slots=True)
 class Spawned:
-    """A process that listens, and our end of the channel to it; it ends when the channel does."""
+    """Processes that serve one port, and a channel to each; they end when the channels do."""
 
-    process: "subprocess.Popen[bytes]"
-    channel: socket.socket
-    lines: wire.Lines
-    messages: list[wire.Message]  # what it has said already
+    process: "subprocess.Popen[bytes]"  # the one that listens; the others are its children
+    channels: list[Channel]
+    said: list[tuple[Channel, wire.Message]]  # already, since they are ready
 
     @property
     def port(self) -> int:
-        """Where it listens."""
-        return int(self.messages[0]["ready"])
+        """Where they listen."""
+        return self.channels[0].port
 
     def end(self) -> None:
-        """Hang up, and wait until it is gone."""
-        with contextlib.suppress(OSError):
-            self.channel.shutdown(socket.SHUT_RDWR)
+        """Hang up, and wait until they are gone."""
+        for channel in self.channels:
+            channel.hang_up()
         try:
             self.process.wait(_LONGEST_END)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        for channel in self.channels[1:]:
+            channel.outlive(_LONGEST_END)
+
+    def close(self) -> None:
+        """Give the sockets back."""
+        for channel in self.channels:
+            channel.socket.close()
 
 
 def spawn(settings: Settings) -> Spawned:
-    """Start a process and wait until it listens.
+    """Start the processes and wait until they listen.
 
     Raises
     ------
     ConfigError
-        If it cannot open the port or use the certificates.
+        If they cannot open the port or use the certificates.
     FatalError
-        If it does not start.
+        If they do not start.
     """
-    ours, theirs = socket.socketpair()
-    with theirs:
+    pairs = [socket.socketpair() for _ in range(how_many(settings))]
+    theirs = [str(one.fileno()) for _, one in pairs]
+    try:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own code
-            [sys.executable, "-c", _CODE, json.dumps(sys.path), str(theirs.fileno())],
+            [sys.executable, "-c", _CODE, json.dumps(sys.path), *theirs],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,  # a traceback may hold values; it has the log for words
-            pass_fds=(theirs.fileno(),),
+            pass_fds=[one.fileno() for _, one in pairs],
         )
-    spawned = Spawned(process, ours, wire.Lines(), [])
+    finally:
+        for _, one in pairs:
+            one.close()
+    spawned = Spawned(process, [Channel(one) for one, _ in pairs], [])
     try:
-        _wait(spawned, settings)
+        spawned.channels[0].send(settings.to_json())
+        for channel in spawned.channels:
+            _wait(spawned, channel)
     except BaseException:
         spawned.end()
-        ours.close()
+        spawned.close()
         raise
     return spawned
 
 
-def _wait(spawned: Spawned, settings: Settings) -> None:
-    channel = spawned.channel
-    channel.settimeout(_LONGEST_START)
+def _wait(spawned: Spawned, channel: Channel) -> None:
+    channel.socket.settimeout(_LONGEST_START)
+    messages: list[wire.Message] = []
     try:
-        channel.sendall(wire.encode(settings.to_json()))
-        while not spawned.messages:
-            data = channel.recv(_READ_SIZE)
-            if not data:
-                raise unable("ends at its start")
-            spawned.messages += spawned.lines.take(data)
+        while not messages:
+            messages = channel.read()
+    except EOFError as exc:
+        raise unable("ends at its start") from exc
     except OSError as exc:
         raise unable(f"does not start ({type(exc).__name__})") from exc
-    channel.settimeout(None)
-    if "error" in spawned.messages[0]:
-        raise ConfigError.of(*spawned.messages[0]["error"])
-    if "fatal" in spawned.messages[0]:
-        raise FatalError(*spawned.messages[0]["fatal"])
+    channel.socket.settimeout(None)
+    if "error" in messages[0]:
+        raise ConfigError.of(*messages[0]["error"])
+    if "fatal" in messages[0]:
+        raise FatalError(*messages[0]["fatal"])
+    channel.pid, channel.port = messages[0]["ready"]
+    spawned.said += [(channel, one) for one in messages[1:]]
 
 
 def unable(what: str) -> FatalError:

@@ -5,25 +5,25 @@ import selectors
 import socket
 import ssl
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from pydicombatch.core.keepalive import end_when_dead
 from pydicombatch.core.log import EventLog
-from pydicombatch.receive.server.admission import Admission, Meter, admission, deadline
+from pydicombatch.receive.server.admission import Meter, deadline
 from pydicombatch.receive.server.connection import Connection
+from pydicombatch.receive.server.entrance import Door
 from pydicombatch.receive.server.intake import Intake
 from pydicombatch.receive.server.rapid import Rapid
 from pydicombatch.receive.server.settings import Settings
-from pydicombatch.receive.upperlayer.negotiation import LOCAL_LIMIT_EXCEEDED, Policy
-from pydicombatch.receive.upperlayer.pdu import encode_reject
+from pydicombatch.receive.upperlayer.negotiation import Policy
 
 BUFFER = 1 << 20  # bytes; CPU for each of them, measured: a quarter less than with 256 KiB
 _LIMITED_BUFFER = 1 << 18  # when there is a byte rate: nobody is read while what came is paid off
 _READS = 4  # of one connection in one turn
 _TICK = 0.25  # seconds between two looks at deadlines
 _LONGEST_NAP = 0.05  # seconds, when the byte rate is used up
-_MOST_LINGERING = 64
 _LONGEST_FAREWELL = 60.0  # seconds for what is complete to be acknowledged
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
@@ -35,22 +35,20 @@ class Loop:
 
     Parameters
     ----------
-    listener
-        Listening, not blocking.
+    door
+        Where connections come from.
     settings
         Limits, rate and policy.
     tls
         Wraps every connection; None: plain.
     """
 
-    def __init__(
-        self, listener: socket.socket, settings: Settings, tls: ssl.SSLContext | None
-    ) -> None:
+    def __init__(self, door: Door, settings: Settings, tls: ssl.SSLContext | None) -> None:
         limited = bool(settings.megabytes_per_second)
         self.buffer = memoryview(bytearray(_LIMITED_BUFFER if limited else BUFFER))
         self.held = 0
         self.reads = 1 if limited else _READS  # the rate is kept by turns
-        self._listener = listener
+        self._door = door
         self._settings = settings
         self._limits = settings.limits
         self._tls = tls
@@ -59,8 +57,6 @@ class Loop:
         )
         self._selector = selectors.EpollSelector()
         self._watched: dict[Connection, int] = {}
-        self._per_address: Counter[str] = Counter()
-        self._lingering: deque[tuple[float, socket.socket]] = deque()
         self._meter = Meter(settings.megabytes_per_second * 1e6)
         self._posted: deque[Callable[[], None]] = deque()
         self._waker, self._wake = socket.socketpair()
@@ -82,6 +78,7 @@ class Loop:
 
         def begin() -> None:
             self._stopping = True
+            self._door.shut()
             self._patience = time.monotonic() + _LONGEST_FAREWELL
             if self._intake is not None:
                 self._intake.refuse_new()
@@ -113,13 +110,15 @@ class Loop:
             self._rapid.dismiss(connection.socket.fileno())
         if self._watched.pop(connection, 0):
             self._selector.unregister(connection.socket)
-        self._per_address[connection.address] -= 1
-        if not self._per_address[connection.address]:
-            del self._per_address[connection.address]
+        self._door.left(connection.address)
 
     def attach(self, sock: socket.socket, on_ready: Callable[[], None]) -> None:
         """Call `on_ready` when this socket, too, can be read."""
         self._selector.register(sock, _READ, on_ready)
+
+    def detach(self, sock: socket.socket) -> None:
+        """Look at this socket no more."""
+        self._selector.unregister(sock)
 
     def run(self, intake: Intake, on_turn: Callable[[], float]) -> None:
         """Serve; return once stopped.
@@ -133,7 +132,7 @@ class Loop:
         """
         self._intake = intake
         self._rapid = intake.open(self._selector.fileno(), self.buffer)
-        self._selector.register(self._listener, _READ, self._accept)
+        self._door.open(self, partial(self._welcome, intake))
         self._selector.register(self._waker, _READ, self._woken)
         try:
             while not self._stopping or (not intake.idle() and time.monotonic() < self._patience):
@@ -168,24 +167,8 @@ class Loop:
         with contextlib.suppress(BlockingIOError):
             self._waker.recv(4096)
 
-    def _accept(self) -> None:
-        for _ in range(self._limits.connections_per_turn):
-            try:
-                sock, peer = self._listener.accept()
-            except OSError:  # nobody there, gone again, or out of descriptors: later
-                return
-            self._admit(sock, str(peer[0]).removeprefix("::ffff:"))  # IPv4 on a dual socket
-
-    def _admit(self, sock: socket.socket, address: str) -> None:
-        verdict = admission(address, self._per_address, self._limits, self._settings.addresses)
-        if self._stopping or verdict is Admission.STRANGER:
-            sock.close()
-        elif verdict is Admission.FULL:
-            self._send_away(sock)
-        elif self._intake is not None:
-            self._welcome(sock, address, self._intake)
-
-    def _welcome(self, sock: socket.socket, address: str, intake: Intake) -> None:
+    def _welcome(self, intake: Intake, sock: socket.socket, address: str) -> None:
+        """Serve a connection that was admitted."""
         sock.settimeout(0)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -194,26 +177,14 @@ class Loop:
                 sock = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         except OSError:
             sock.close()
+            self._door.left(address)
             return
         connection = Connection(sock, address, self._policy, self._limits, intake, self)
         self._selector.register(sock, _READ, connection.on_ready)
         self._watched[connection] = _READ
-        self._per_address[address] += 1
-
-    def _send_away(self, sock: socket.socket) -> None:
-        """Reject as transient without reading; closed a little later, so that it is heard."""
-        sock.settimeout(0)
-        if self._tls is None and len(self._lingering) < _MOST_LINGERING:
-            with contextlib.suppress(OSError):
-                sock.send(encode_reject(*LOCAL_LIMIT_EXCEEDED))
-                sock.shutdown(socket.SHUT_WR)
-            self._lingering.append((time.monotonic() + 1.0, sock))
-        else:
-            sock.close()
 
     def _look_at_deadlines(self, now: float) -> None:
-        while self._lingering and self._lingering[0][0] <= now:
-            self._lingering.popleft()[1].close()
+        self._door.tick(now)
         for connection in list(self._watched):
             if deadline(connection.progress, self._limits) <= now:
                 log.warning("association.timeout", reason=connection.association.phase.value)
@@ -229,8 +200,7 @@ class Loop:
             self._posted.popleft()()
         for connection in list(self._watched):
             connection.close()
-        for _, sock in self._lingering:
-            sock.close()
+        self._door.close()
         self._selector.close()
-        for sock in (self._listener, self._waker, self._wake):
+        for sock in (self._waker, self._wake):
             sock.close()

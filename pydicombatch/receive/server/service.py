@@ -7,6 +7,7 @@ from typing import Any
 from pydicombatch.core.attribution import Expectation
 from pydicombatch.receive.server.desk import Desk
 from pydicombatch.receive.server.directory import SpoolDirectory
+from pydicombatch.receive.server.entrance import Door, Entrance
 from pydicombatch.receive.server.intake import Intake, Outlet
 from pydicombatch.receive.server.listen import listen
 from pydicombatch.receive.server.loop import Loop
@@ -21,6 +22,8 @@ class Service:
     ----------
     settings
         All it needs to know.
+    door
+        Where connections come from; None: the port of the settings.
 
     Raises
     ------
@@ -28,13 +31,13 @@ class Service:
         If the port cannot be bound or the certificates cannot be used.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, door: Door | None = None) -> None:
         self.settings = settings
         tls = server_context(settings.tls) if settings.tls else None
-        listener = listen(settings.port, settings.bind)
-        self.port = int(listener.getsockname()[1])
+        door = door or Entrance(listen(settings.port, settings.bind), settings)
+        self.port = door.port
         self._desk = Desk(settings.originator or settings.aet)
-        self._loop = Loop(listener, settings, tls)
+        self._loop = Loop(door, settings, tls)
         self._directory = SpoolDirectory(settings.spool, settings.run)
         self._refused: Callable[[], int] = lambda: 0
 
