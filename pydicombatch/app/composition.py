@@ -24,7 +24,6 @@ from pydicombatch.core.records import Pending
 from pydicombatch.ledger.ledger import Ledger
 from pydicombatch.plan.requests import Plan
 from pydicombatch.process.characterised import CharacterisingProcessor
-from pydicombatch.receive.direct import DirectReceiver
 from pydicombatch.receive.process.parent import ProcessReceiver
 from pydicombatch.receive.spool import Spool
 from pydicombatch.runner.accounts import Accounts
@@ -148,11 +147,10 @@ class Run:
             if listens(self._task.config):
                 self._tally(Listening(self._task.config.local.port))
 
-    def _make_receiver(self) -> ProcessReceiver | DirectReceiver:
+    def _make_receiver(self) -> ProcessReceiver:
         task = self._task
         settings = receiver_settings(task.config, self._spool.directory, task.number)
-        kind = ProcessReceiver if listens(task.config) else DirectReceiver
-        return kind(settings, self._retained)
+        return ProcessReceiver(settings, self._retained)
 
     def _retained(self, instance: Identifiers) -> tuple[int, ...]:
         late = timedelta(seconds=self._task.config.local.accept.late)
@@ -197,7 +195,7 @@ class Run:
             MessageIds(task.ledger.last_message_id()),
             self._receiver,
             config.request.destination or config.local.aet,
-            self._receiver if isinstance(self._receiver, DirectReceiver) else None,
+            self._receiver,
             means=Means(self._reviewer, limits, patience.pause, retry.attempts),
             verify_instances=config.verify == "instances",
             complete=config.request.complete,

@@ -16,7 +16,8 @@ from pydicombatch.core.elements import read
 from pydicombatch.core.errors import PydicombatchError, TransientError
 from pydicombatch.core.found import Found
 from pydicombatch.core.model import Answer, Key, Request, RequestType
-from pydicombatch.receive.probe import Caller, Nowhere, Probe
+from pydicombatch.receive.nowhere import Nowhere
+from pydicombatch.receive.probe import Caller, Probe
 from pydicombatch.runner.loop import SUBJECT, Way, diagnose
 from pydicombatch.runner.preflight import Check
 
@@ -86,12 +87,12 @@ def _by_move(config: Config, series: Row, uids: set[str]) -> Check:
 
 
 def _by_get(config: Config, series: Row, uids: set[str]) -> Check:
-    sink = Nowhere(uids)
+    nowhere = Nowhere(uids)
     with closing(connect(config)) as archive:
-        answer = archive.get(_request(series), 1, sink, lambda: None)
-    if sink.asked_for >= len(uids):
-        return Check(SUBJECT, f"{sink.asked_for} instances came back")
-    problem = f"Only {sink.asked_for} of {len(uids)} instances came back by C-GET"
+        answer = archive.get(_request(series), 1, nowhere, lambda: None)
+    if nowhere.asked_for >= len(uids):
+        return Check(SUBJECT, f"{nowhere.asked_for} instances came back")
+    problem = f"Only {nowhere.asked_for} of {len(uids)} instances came back by C-GET"
     problem = f"{problem} ({answer.reason or f'0x{answer.status:04X}'})"
     remedy = answer.remedy or "Ask the archive's administrator what it did not send, and why"
     return Check(SUBJECT, "", problem, remedy, 3)

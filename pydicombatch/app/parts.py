@@ -38,6 +38,7 @@ def receiver_settings(config: Config, spool: Path, run: int) -> Settings:
         floor=int(config.state.least_free * MEGABYTE),
         megabytes_per_second=config.request.limits.megabytes_per_second or 0.0,
         tls=_tls_files(local.tls),
+        listens=config.request.type is not RequestType.GET,
         limits=Limits(
             dead_seconds=config.pacs.timeouts.dead,
             connections=2 * local.max_associations,

@@ -21,7 +21,6 @@ from pydicombatch.plan.requests import Plan
 from pydicombatch.process.comparing import Change, Row, changes, table
 from pydicombatch.process.messages import Job, Refused
 from pydicombatch.process.workers import Workers
-from pydicombatch.receive.direct import DirectReceiver
 from pydicombatch.receive.process.parent import ProcessReceiver
 from pydicombatch.receive.spool import Spool
 from pydicombatch.store import tree
@@ -99,10 +98,9 @@ def _folder(folder: Path) -> Iterator[Path]:
 
 def _retrieve(config: Config, plan: Plan, clock: Clock, spool: Spool, few: _Few) -> None:
     settings = receiver_settings(config, spool.directory, RUN)
-    kind = ProcessReceiver if listens(config) else DirectReceiver
-    receiver = kind(settings, lambda _: ())
+    receiver = ProcessReceiver(settings, lambda _: ())
     archive = connect(config)
-    receiver.start(_until(few, archive, receiver))
+    receiver.start(_until(few, archive, cancels=not listens(config)))
     try:
         for number, request in enumerate(islice(plan, REQUESTS), 1):
             if few.is_enough:
@@ -114,14 +112,12 @@ def _retrieve(config: Config, plan: Plan, clock: Clock, spool: Spool, few: _Few)
         receiver.close()
 
 
-def _until(
-    few: _Few, archive: Archive, receiver: ProcessReceiver | DirectReceiver
-) -> Callable[[Arrival], None]:
+def _until(few: _Few, archive: Archive, *, cancels: bool) -> Callable[[Arrival], None]:
     """Take arrivals until there are enough; a C-GET has no other moment to be cancelled in."""
 
     def announce(arrival: Arrival) -> None:
         few.announce(arrival)
-        if few.is_enough and isinstance(receiver, DirectReceiver):
+        if few.is_enough and cancels:
             archive.cancel()
 
     return announce
@@ -130,7 +126,7 @@ def _until(
 def _ask(
     config: Config,
     archive: Archive,
-    receiver: ProcessReceiver | DirectReceiver,
+    receiver: ProcessReceiver,
     request: Request,
     number: int,
     few: _Few,
@@ -140,7 +136,7 @@ def _ask(
             archive.cancel()
 
     receiver.expect(expectation(number, number, request))
-    if isinstance(receiver, DirectReceiver):
+    if not listens(config):
         try:
             archive.get(request, number, receiver, lambda: None)
         except TransientError:

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from pydicombatch.core.adoption import Adoption, Returned
 from pydicombatch.core.attribution import Expectation
-from pydicombatch.core.handover import Handover, Returned
 from pydicombatch.core.model import (
     Answer,
     Arrival,
@@ -93,7 +93,7 @@ class Adopted(Protocol):
 class Adopter(Protocol):
     """Takes the instances that come back on our own association (C-GET)."""
 
-    def adopt(self, connection: int, handover: Handover) -> Adopted:
+    def adopt(self, connection: int, adoption: Adoption) -> Adopted:
         """Serve a connection until something else comes than an instance; from any thread.
 
         `connection` is a descriptor; it stays the caller's, who must not use it meanwhile.

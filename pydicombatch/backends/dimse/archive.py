@@ -12,6 +12,7 @@ from pydicombatch.backends.dimse.association import LATER, Association, LastArri
 from pydicombatch.backends.dimse.command import DATA_SET, MEDIUM, NO_DATA_SET, Field, Tag
 from pydicombatch.backends.dimse.contexts import MOST, Proposal
 from pydicombatch.backends.dimse.fragments import Message
+from pydicombatch.backends.dimse.kept import Kept, SubOperations
 from pydicombatch.backends.dimse.limit import EnoughError, Limit
 from pydicombatch.backends.dimse.models import abstract_syntax, not_offered
 from pydicombatch.backends.dimse.negotiation import Agreement, Context
@@ -27,7 +28,6 @@ from pydicombatch.backends.dimse.responses import (
     with_holes,
 )
 from pydicombatch.backends.dimse.retrieval import Retrieval
-from pydicombatch.backends.dimse.store import Store
 from pydicombatch.backends.dimse.wire import Wire
 from pydicombatch.core.errors import TransientError
 from pydicombatch.core.found import Found
@@ -41,7 +41,7 @@ from pydicombatch.core.model import (
     Tally,
     Verdict,
 )
-from pydicombatch.core.ports import Sink
+from pydicombatch.core.ports import Adopter
 
 CANCELLED = Answer(0xFE00, Verdict.DONE)  # PS3.4 C.4.1.1.4, as we wished
 
@@ -96,7 +96,7 @@ class DimseArchive:
         self._running: _Running | None = None
         self._relational = False
         self._storage: tuple[Proposal, ...] = ()
-        self._store: Store | None = None
+        self._taking: SubOperations | None = None  # the instances of a C-GET
         self._retrieval = Retrieval(self)
         self._is_cut = False  # cancelled or aborted by another thread
 
@@ -172,9 +172,9 @@ class DimseArchive:
         return answer(RequestType.MOVE, message, context.transfer_syntax, destination)
 
     def get(
-        self, request: Request, message_id: int, sink: Sink, turn: Callable[[], None]
+        self, request: Request, message_id: int, adopter: Adopter, turn: Callable[[], None]
     ) -> Answer:
-        """Send a C-GET; instances come back on the same association and go into `sink`.
+        """Send a C-GET; `adopter` takes the instances that come back on the same association.
 
         It is sent again, for the classes and transfer syntaxes that are left, when instances
         could not be sent for want of a presentation context.
@@ -188,10 +188,15 @@ class DimseArchive:
         """
         identifier.refuse_everything(request)
         self._is_cut = False
-        return self._retrieval.carry_out(request, message_id, sink, turn)
+        return self._retrieval.carry_out(request, message_id, adopter, turn)
 
     def get_once(
-        self, request: Request, message_id: int, storage: tuple[Proposal, ...], sink: Sink
+        self,
+        request: Request,
+        message_id: int,
+        storage: tuple[Proposal, ...],
+        adopter: Adopter,
+        kept: Kept,
     ) -> tuple[Answer, Agreement]:
         """Send a C-GET once, with these contexts for what comes back."""
         if self._is_cut:
@@ -201,11 +206,11 @@ class DimseArchive:
             self._storage = storage
         association, _ = self._ready(RequestType.GET, request.model)
         origin = Origin(self._peer.aet, self._peer.hostname, self._peer.calling_aet, message_id)
-        self._store = Store(association, sink, origin)
+        self._taking = SubOperations(adopter, kept, origin)
         try:
             message, context = self._ask(RequestType.GET, message_id, {}, request, ignore)
         finally:
-            self._store = None
+            self._taking = None
         return answer(RequestType.GET, message, context.transfer_syntax), association.agreed
 
     def cancel(self) -> None:
@@ -261,12 +266,10 @@ class DimseArchive:
             association.send(context, fields, data)
             deadline = time.monotonic() + self._peer.timeouts.total
             while True:
-                store = self._store if operation is RequestType.GET else None
-                divert = store.divert if store else None
-                message = association.receive(self._last_arrival, deadline, patience(), divert)
-                if store is not None and message.deposit is not None:
-                    store.answer(message)
-                    continue
+                if operation is RequestType.GET and self._taking is not None:
+                    about = context.number, message_id, self._last_arrival, deadline
+                    self._taking.carry_out(association, *about)
+                message = association.receive(self._last_arrival, deadline, patience())
                 if status_of(message, operation, message_id, context) not in PENDING:
                     return message, context
                 on_pending(message, context)

@@ -8,15 +8,18 @@ that would have to be kept parked, a response has one reader, and nothing is lef
 import math
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 
 from pydicombatch.backends.dimse.command import Tag, encode
-from pydicombatch.backends.dimse.fragments import Assembler, Divert, Message, split
+from pydicombatch.backends.dimse.fragments import Assembler, Message, split
+from pydicombatch.backends.dimse.loan import GoneError, Loan
 from pydicombatch.backends.dimse.negotiation import Agreement, Context
 from pydicombatch.backends.dimse.peer import Peer
 from pydicombatch.backends.dimse.wire import ProtocolError, Wire, pdu
+from pydicombatch.core.adoption import Adoption, Returned
 from pydicombatch.core.errors import TransientError
 from pydicombatch.core.pdus import PduType
+from pydicombatch.core.ports import Adopter
 
 LATER = "The request is tried again; if it goes on, look at the archive's log"
 COURTESY = 0.2  # seconds to read what has already arrived
@@ -67,7 +70,6 @@ class Association:
         last_arrival: LastArrival,
         deadline: float = math.inf,
         longest: float = math.inf,
-        divert: Divert | None = None,
     ) -> Message:
         """Wait for the next message, as long as something comes: from the archive, or pushed.
 
@@ -79,28 +81,51 @@ class Association:
             When the request must have ended whatever comes, in monotonic seconds.
         longest
             A silence that is tolerated at most, whatever the settings say, in seconds.
-        divert
-            Takes the data set of a message that must not stay in memory.
 
         Raises
         ------
         TransientError
             If the archive is silent for too long, leaves, or sends what it must not send.
         """
-        self._assembler.divert = divert
-        longest = min(longest, self._peer.timeouts.response)
-        spoke = time.monotonic()
-        while not self._arrived:
-            now = time.monotonic()
-            if now >= deadline:
-                raise TransientError(
-                    f"The archive did not end the request within {self._peer.timeouts.total:g} s",
-                    "Ask for less at once, or raise pacs.timeouts.total",
-                )
-            quiet = now - max(spoke, last_arrival())
-            if self._listens(min(longest - quiet, deadline - now)):
-                spoke = time.monotonic()
+        self._wait(self._take_unit, lambda: bool(self._arrived), last_arrival, deadline, longest)
         return self._arrived.pop(0)
+
+    def lend(
+        self, adopter: Adopter, adoption: Adoption, last_arrival: LastArrival, deadline: float
+    ) -> Returned:
+        """Have the receiver take instances until the archive sends something else.
+
+        Parameters
+        ----------
+        adopter
+            The receiver.
+        adoption
+            What it must know.
+        last_arrival, deadline
+            As `receive` has them.
+
+        Raises
+        ------
+        TransientError
+            If the archive is silent for too long, leaves, or sends what it must not send; or if
+            the receiver ends.
+        """
+        found: list[Returned] = []
+
+        def hear(seconds: float) -> None:
+            returned = loan.hear(seconds)
+            found.extend([] if returned is None else [returned])
+
+        try:
+            with closing(Loan(self._wire, adopter, adoption)) as loan:
+                self._wait(hear, lambda: bool(found), last_arrival, deadline, math.inf)
+        except GoneError as exc:
+            raise self._orphaned() from exc
+        if found[0].broken:
+            raise _broken(found[0].broken)
+        if found[0].rest is None:
+            raise self._lost()
+        return found[0]
 
     def release(self) -> None:
         """Say goodbye (PS3.8 7.2) and close; never raises, waits two seconds at most."""
@@ -122,20 +147,42 @@ class Association:
 
     def discard(self) -> None:
         """Abort and close; what was coming in is forgotten."""
-        self._assembler.abandon()
-        for message in self._arrived:
-            if message.deposit is not None:
-                message.deposit.drop()
         self._wire.abort()
         self._wire.close()
 
-    def _listens(self, seconds: float) -> bool:
-        """Take one PDU in; False when there was none in so many seconds."""
+    def _wait(
+        self,
+        listen: Callable[[float], None],
+        is_done: Callable[[], bool],
+        last_arrival: LastArrival,
+        deadline: float,
+        longest: float,
+    ) -> None:
+        """Listen until it is done, as long as something comes."""
+        longest = min(longest, self._peer.timeouts.response)
+        spoke = time.monotonic()
+        while not is_done():
+            now = time.monotonic()
+            if now >= deadline:
+                raise TransientError(
+                    f"The archive did not end the request within {self._peer.timeouts.total:g} s",
+                    "Ask for less at once, or raise pacs.timeouts.total",
+                )
+            quiet = now - max(spoke, last_arrival())
+            if self._listens(listen, min(longest - quiet, deadline - now)):
+                spoke = time.monotonic()
+
+    def _take_unit(self, seconds: float) -> None:
+        """Take one PDU in."""
+        kind, body = self._wire.receive(seconds)
+        if kind is not PduType.DATA:
+            raise self._left(kind)
+        self._arrived += self._assembler.take(body)
+
+    def _listens(self, listen: Callable[[float], None], seconds: float) -> bool:
+        """Listen once; False when there was nothing in so many seconds."""
         try:
-            kind, body = self._wire.receive(seconds)
-            if kind is PduType.DATA:
-                self._arrived += self._assembler.take(body)
-                return True
+            listen(seconds)
         except TimeoutError as exc:
             if seconds > 0:
                 return False  # look once more whether something was pushed meanwhile
@@ -145,8 +192,15 @@ class Association:
         except OSError as exc:
             raise self._lost() from exc
         except ProtocolError as exc:
-            raise TransientError(f"The archive broke the protocol: {exc}", LATER) from exc
-        raise self._left(kind)
+            raise _broken(str(exc)) from exc
+        return True
+
+    def _orphaned(self) -> TransientError:
+        if self._wire.aborted:
+            return self._lost()
+        return TransientError(
+            "The receiver ended while instances came", "The request is tried again"
+        )
 
     def _lost(self) -> TransientError:
         if self._wire.aborted:
@@ -160,4 +214,8 @@ class Association:
             with suppress(OSError):
                 self._wire.send(pdu(PduType.RELEASE_RP))
             return TransientError("The archive released the association too early", LATER)
-        return TransientError("The archive broke the protocol: a PDU nobody asked for", LATER)
+        return _broken("a PDU nobody asked for")
+
+
+def _broken(how: str) -> TransientError:
+    return TransientError(f"The archive broke the protocol: {how[:1].lower()}{how[1:]}", LATER)

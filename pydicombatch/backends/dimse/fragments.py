@@ -1,13 +1,12 @@
 """DIMSE messages cut into P-DATA-TF PDUs and put together again (PS3.8 9.3.5, PS3.8 Annex E)."""
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from pydicombatch.backends.dimse.command import Command, decode
 from pydicombatch.backends.dimse.wire import ProtocolError, pdu
 from pydicombatch.core.pdus import PduType
-from pydicombatch.core.ports import Deposit
 
 COMMAND, LAST = 1, 2  # message control header, PS3.8 E.2
 OVERHEAD = 6  # bytes of PDV length, context id and control header
@@ -22,10 +21,6 @@ class Message:
     context: int
     command: Command
     data_set: bytes | None = None
-    deposit: Deposit | None = None  # where the data set went, if it did not stay in memory
-
-
-Divert = Callable[[int, Command], Deposit | None]  # context and command: where its data set goes
 
 
 def split(context: int, command: bytes, data_set: bytes | None, longest: int) -> bytes:
@@ -60,8 +55,6 @@ class Assembler:
 
     context: int = 0
     command: Command | None = None
-    divert: Divert | None = None
-    _deposit: Deposit | None = None
     _command: bytearray = field(default_factory=bytearray)
     _data_set: bytearray = field(default_factory=bytearray)
 
@@ -86,26 +79,15 @@ class Assembler:
                 yield message
             position = end
 
-    def abandon(self) -> None:
-        """Forget the message that is half received."""
-        deposit, self._deposit = self._deposit, None
-        if deposit is not None:
-            deposit.drop()
-
     def _add(self, context: int, control: int, data: memoryview) -> Message | None:
         is_command = bool(control & COMMAND)
         into = self._command if is_command else self._data_set
         self._check(context, len(into) + len(data), is_command=is_command)
-        if self._deposit is not None:
-            self._deposit.write([data])
-        else:
-            into += data
+        into += data
         if not control & LAST:
             return None
         if is_command:
             self.command = decode(bytes(self._command))
-            if self.divert is not None and self.command.has_data_set:
-                self._deposit = self.divert(context, self.command)
         return self._complete(is_command=is_command)
 
     def _check(self, context: int, size: int, *, is_command: bool) -> None:
@@ -121,8 +103,7 @@ class Assembler:
         command = self.command
         if command is None or (is_command and command.has_data_set):
             return None
-        kept = None if is_command or self._deposit is not None else bytes(self._data_set)
-        message = Message(self.context, command, kept, self._deposit)
-        self.context, self.command, self._deposit = 0, None, None
+        message = Message(self.context, command, None if is_command else bytes(self._data_set))
+        self.context, self.command = 0, None
         self._command, self._data_set = bytearray(), bytearray()
         return message

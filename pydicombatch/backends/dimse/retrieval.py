@@ -7,11 +7,12 @@ from typing import Protocol
 
 from pydicombatch.backends.dimse import status
 from pydicombatch.backends.dimse.contexts import MOST, RARE, USUAL, Proposal, alone, choose
+from pydicombatch.backends.dimse.kept import Kept
 from pydicombatch.backends.dimse.negotiation import Agreement
 from pydicombatch.backends.dimse.survey import Outlook, Survey
 from pydicombatch.core.errors import FatalError
-from pydicombatch.core.model import Answer, Match, Origin, Request, RequestType, Tally, Verdict
-from pydicombatch.core.ports import Deposit, Sink
+from pydicombatch.core.model import Answer, Match, Request, RequestType, Tally, Verdict
+from pydicombatch.core.ports import Adopter
 
 OTHERS = 3  # contexts for the C-GET itself, the query before it and the C-ECHO
 ROOM = MOST - OTHERS
@@ -26,63 +27,14 @@ class Session(Protocol):
         """Send a C-FIND."""
 
     def get_once(
-        self, request: Request, message_id: int, storage: tuple[Proposal, ...], sink: Sink
+        self,
+        request: Request,
+        message_id: int,
+        storage: tuple[Proposal, ...],
+        adopter: Adopter,
+        kept: Kept,
     ) -> tuple[Answer, Agreement]:
-        """Send a C-GET with these contexts for what comes back."""
-
-
-class Kept:
-    """A sink that knows what came, and takes no instance of a request twice."""
-
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
-        self.uids: set[str] = set()
-        self.classes: set[str] = set()
-        self.refused = 0
-
-    def begin(
-        self, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, origin: Origin
-    ) -> Deposit:
-        """Make place for an instance, or for nothing if it is kept already."""
-        if sop_instance_uid in self.uids:
-            return _Again()
-        inner = self._sink.begin(sop_class_uid, sop_instance_uid, transfer_syntax_uid, origin)
-        return _Noted(self, inner, sop_class_uid, sop_instance_uid)
-
-
-class _Noted:
-    """A deposit whose fate is noted."""
-
-    def __init__(self, kept: Kept, inner: Deposit, sop_class: str, sop_instance: str) -> None:
-        self._kept = kept
-        self._inner = inner
-        self._uids = (sop_class, sop_instance)
-        self.write = inner.write
-        self.drop = inner.drop
-
-    def finish(self) -> tuple[int, str]:
-        """Return the inner deposit's answer."""
-        code, comment = self._inner.finish()
-        if code == status.SUCCESS:
-            self._kept.classes.add(self._uids[0])
-            self._kept.uids.add(self._uids[1])
-        else:
-            self._kept.refused += 1
-        return code, comment
-
-
-class _Again:
-    """An instance that is durable already: nothing of it is kept."""
-
-    def write(self, pieces: list[memoryview]) -> None:
-        """Let it pass."""
-
-    def finish(self) -> tuple[int, str]:
-        """Say that it is kept, which is true."""
-        return status.SUCCESS, ""
-
-    def drop(self) -> None:
-        """Nothing was kept."""
+        """Send a C-GET with these contexts for what comes back; note in `kept` what has come."""
 
 
 class Retrieval:
@@ -103,18 +55,19 @@ class Retrieval:
         self._futile = 0
 
     def carry_out(
-        self, request: Request, message_id: int, sink: Sink, turn: Callable[[], None]
+        self, request: Request, message_id: int, adopter: Adopter, turn: Callable[[], None]
     ) -> Answer:
         """Send a C-GET until everything has come that can come; return what it amounts to."""
         self._survey.turn = turn
         outlook = self._survey.expected(request)
-        kept = Kept(sink)
+        kept = Kept()
         answers: list[Answer] = []
         for storage in self._rounds(request, outlook, kept):
             before = len(kept.uids)
             if answers or self._survey.asked:
                 turn()
-            answer, agreed = self._session.get_once(request, message_id, storage, kept)
+            about = request, message_id, storage
+            answer, agreed = self._session.get_once(*about, adopter, kept)
             answers.append(answer)
             if not kept.uids and not agreed.sends and answer.tally.failed:
                 raise _no_role()

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from pydicombatch.core.keepalive import end_when_dead
 from pydicombatch.core.pdus import PduType
+from pydicombatch.core.ports import Adopted
 
 LARGEST_PDU = 1 << 20  # bytes; a P-DATA-TF of ours is 128 KiB, an A-ASSOCIATE-AC a few hundred
 READ = 1 << 16  # bytes
@@ -37,6 +38,7 @@ class Wire:
         self._socket = connection
         self._received = bytearray()
         self._using = threading.Lock()  # TLS bears one user at a time
+        self._lent: Adopted | None = None  # to the receiver, who sends for us meanwhile
         self.aborted = False  # by us
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         end_when_dead(connection, dead)
@@ -54,8 +56,10 @@ class Wire:
     def send(self, data: bytes) -> None:
         """Send everything, or raise OSError (TimeoutError when the peer does not take it)."""
         with self._using:
-            self._socket.settimeout(SENDING)
-            self._socket.sendall(data)
+            if self._lent is not None:
+                self._lent.send(data)
+            else:
+                self._send(data)
 
     def receive(self, seconds: float) -> tuple[PduType, bytes]:
         """Wait for one PDU and return its type and its body.
@@ -78,16 +82,56 @@ class Wire:
 
     def speaks(self) -> bool:
         """Whether the peer has sent something or has closed; never waits."""
-        if not self._received and (self._has_more() or self._is_readable(0)):
+        if not self._received and (self.has_more() or self._is_readable(0)):
             try:
                 self._read()
             except OSError:
                 return True
         return bool(self._received)
 
+    def push(self, data: bytes) -> None:
+        """Send what the receiver wants sent on a connection that it serves."""
+        with self._using:
+            self._send(data)
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether it speaks TLS."""
+        return isinstance(self._socket, ssl.SSLSocket)
+
+    def fileno(self) -> int:
+        """Return the descriptor of the socket."""
+        return self._socket.fileno()
+
+    def lend(self, adopted: Adopted | None) -> None:
+        """Let the receiver send from now on; None: we do it ourselves again."""
+        with self._using:
+            self._lent = adopted
+
+    def give(self, data: bytes) -> None:
+        """Put what was read elsewhere before what is read here."""
+        self._received[:0] = data
+
+    def take(self) -> bytes:
+        """Read what is there without waiting, and hand it over.
+
+        Raises
+        ------
+        ConnectionError, OSError
+            If the connection is closed or lost.
+        """
+        if not self._received:
+            self._read()
+        data = bytes(self._received)
+        self._received.clear()
+        return data
+
     def abort(self) -> None:
         """Send an A-ABORT if that is possible at once, and end the connection; from any thread."""
         self.aborted = True
+        lent = self._lent
+        if lent is not None:
+            lent.end()
         if self._using.acquire(timeout=FAREWELL):
             with suppress(OSError):
                 self._socket.settimeout(FAREWELL)
@@ -100,16 +144,20 @@ class Wire:
         self._shutdown()
         self._socket.close()
 
+    def _send(self, data: bytes) -> None:
+        self._socket.settimeout(SENDING)
+        self._socket.sendall(data)
+
     def _shutdown(self) -> None:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def _fill(self, seconds: float) -> None:
-        if seconds <= 0 or not (self._has_more() or self._is_readable(seconds)):
+        if seconds <= 0 or not (self.has_more() or self._is_readable(seconds)):
             raise TimeoutError
         self._read()
 
-    def _has_more(self) -> bool:
+    def has_more(self) -> bool:
         """Whether TLS holds decrypted bytes that the socket does not show."""
         return isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
 

@@ -7,7 +7,9 @@ import signal
 import socket
 import threading
 
+from pydicombatch.core.adoption import Adoption
 from pydicombatch.receive.process import wire
+from pydicombatch.receive.process.session import Session
 
 _READ_SIZE = 1 << 18
 
@@ -27,6 +29,7 @@ class Channel:
         self.synced = 0  # the last number that is in force
         self.refused = 0  # instances that nothing asked for
         self.full = False  # nothing is taken: the spool's file system is below its floor
+        self.adopted = 0  # associations of ours that it serves; about, as nobody holds a lock
         self.closed = False  # it has said everything
         self._lines = wire.Lines()
         self._sending = threading.Lock()
@@ -35,6 +38,30 @@ class Channel:
         """Tell something; a process that is gone needs to hear nothing."""
         with self._sending, contextlib.suppress(OSError):
             self.socket.sendall(wire.encode(message))
+
+    def adopt(self, connection: int, adoption: Adoption) -> Session:
+        """Have an association of ours served; `connection` is its descriptor.
+
+        Raises
+        ------
+        OSError
+            If the process is gone.
+        """
+        ours, theirs = socket.socketpair()
+        message = wire.encode({"adopt": wire.pack_adoption(adoption)})
+        try:
+            with theirs, self._sending:
+                descriptors = [connection, theirs.fileno()]
+                sent = socket.send_fds(self.socket, [message], descriptors)
+                self.socket.sendall(message[sent:])
+        except BaseException:
+            ours.close()
+            raise
+        self.adopted += 1
+        return Session(ours, self._left)
+
+    def _left(self) -> None:
+        self.adopted -= 1
 
     def read(self) -> list[wire.Message]:
         """Return what was said since the last time.

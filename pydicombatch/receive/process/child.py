@@ -16,6 +16,7 @@ from typing import Any
 from pydicombatch.core.errors import ConfigError, as_fatal
 from pydicombatch.core.model import Identifiers
 from pydicombatch.receive.process import siblings, wire
+from pydicombatch.receive.process.line import Line
 from pydicombatch.receive.server.service import Service
 from pydicombatch.receive.server.settings import Settings
 
@@ -25,7 +26,8 @@ _MOST_LINES = 20  # of the log, a second: a peer must not fill it
 _SWITCH = 0.001  # seconds a thread may keep the interpreter from the loop
 _COLLECT = (20000, 20, 20)  # few objects live long here, and fewer in cycles
 _READ_SIZE = 65536
-_SPARE, _PER_PEER = 32, 2  # descriptors: ours, and the socket and the file of a peer
+# descriptors: ours; the socket of a peer, its file, and a line to the engine if it was adopted
+_SPARE, _PER_PEER, _PER_ADOPTION = 32, 3, 2
 
 
 def main(*descriptors: int) -> None:
@@ -104,12 +106,14 @@ class Engine:
         self._asked: dict[int, Callable[[tuple[int, ...]], None]] = {}
         self._questions = 0
         self._refused = 0
+        self._descriptors: list[int] = []  # that came with a message which is not all there
         self._act: dict[str, Callable[[wire.Message], None]] = {
             "expect": lambda m: service.expect(wire.unpack_expectation(m["expect"])),
             "settle": lambda m: service.settle(m["settle"]),
             "sync": lambda m: self.tell({"sync": m["sync"]}),
             "taken": self._on_taken,
             "answer": self._on_answer,
+            "adopt": lambda m: self._adopt(m["adopt"]),
             "close": lambda _: service.stop(),
         }
 
@@ -147,7 +151,8 @@ class Engine:
     def on_ready(self) -> None:
         """Do what the engine says; when it is gone, so are we."""
         try:
-            data = self._channel.recv(_READ_SIZE)
+            data, descriptors, _, _ = socket.recv_fds(self._channel, _READ_SIZE, _PER_ADOPTION)
+            self._descriptors += descriptors
         except BlockingIOError:
             return
         except OSError:
@@ -195,6 +200,20 @@ class Engine:
         except OSError:
             os._exit(1)
         del self._unsent[:sent]
+
+    def _adopt(self, about: list[Any]) -> None:
+        """Serve an association; the two descriptors that belong to it came with the message."""
+        mine, self._descriptors = (
+            self._descriptors[:_PER_ADOPTION],
+            self._descriptors[_PER_ADOPTION:],
+        )
+        sockets = [socket.socket(fileno=one) for one in mine]
+        if len(sockets) < _PER_ADOPTION:  # no room for them: the engine sees that they are gone
+            for one in sockets:
+                one.close()
+            return
+        connection, line = sockets
+        self._service.adopt(connection, wire.unpack_adoption(about), Line(line, self._service))
 
     def _on_taken(self, message: wire.Message) -> None:
         self._untaken -= message["taken"]

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pydicombatch.core.adoption import Adoption
 from pydicombatch.core.attribution import Expectation
 from pydicombatch.core.errors import ConfigError, FatalError
 from pydicombatch.core.log import EventLog
@@ -20,6 +21,7 @@ from pydicombatch.receive.process import wire
 from pydicombatch.receive.process.channel import Channel
 from pydicombatch.receive.process.custody import Custody
 from pydicombatch.receive.process.handover import Handover, Retained
+from pydicombatch.receive.process.session import Session
 from pydicombatch.receive.process.siblings import how_many, run_of
 from pydicombatch.receive.process.spawn import Spawned, spawn, unable
 from pydicombatch.receive.server.settings import Settings
@@ -109,6 +111,20 @@ class ProcessReceiver:
         with self._changed:
             self._expectations.pop(request, None)
         self._send({"settle": request})
+
+    def adopt(self, connection: int, adoption: Adoption) -> Session:
+        """Have the least busy process serve an association of ours (port `Adopter`).
+
+        Raises
+        ------
+        ConnectionError
+            If the receiver is gone, or being restarted.
+        """
+        with self._sending:
+            least = min(self._channels, key=lambda one: one.adopted, default=None)
+            if least is None:
+                raise ConnectionResetError
+            return least.adopt(connection, adoption)
 
     def is_full(self) -> bool:
         """Tell whether instances are refused because the disk of the spool is too full."""

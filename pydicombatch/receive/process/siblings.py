@@ -6,8 +6,8 @@ import socket
 from dataclasses import replace
 from typing import NamedTuple
 
-from pydicombatch.receive.server.entrance import Entrance, Inlet
-from pydicombatch.receive.server.listen import listen
+from pydicombatch.receive.server import doors
+from pydicombatch.receive.server.entrance import Door, Inlet
 from pydicombatch.receive.server.settings import Settings
 
 _MOST = 4  # what four associations can use
@@ -71,7 +71,7 @@ def multiply(channels: list[socket.socket]) -> Place:
     return Place(0, mine, tuple(ends))
 
 
-def door_of(place: Place, settings: Settings) -> Entrance | Inlet:
+def door_of(place: Place, settings: Settings) -> Door:
     """Return where the connections of a process come from.
 
     Raises
@@ -79,9 +79,9 @@ def door_of(place: Place, settings: Settings) -> Entrance | Inlet:
     ConfigError
         If the port cannot be bound.
     """
-    if place.number:
+    if place.number and settings.listens:
         return Inlet(place.others[0])
-    return Entrance(listen(settings.port, settings.bind), settings, place.others)
+    return doors.door_of(settings, place.others)
 
 
 def reap(place: Place) -> None:

@@ -1,11 +1,13 @@
 """What engine and receiver say to each other: one JSON object a line, no pickle."""
 
 import json
+from base64 import b64decode, b64encode
 from pathlib import PurePath
 from typing import Any
 
+from pydicombatch.core.adoption import Adoption, Returned
 from pydicombatch.core.attribution import Expectation
-from pydicombatch.core.model import Arrival, Identifiers
+from pydicombatch.core.model import Arrival, Identifiers, Origin
 
 Message = dict[str, Any]
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
@@ -60,6 +62,55 @@ def pack_identifiers(found: Identifiers) -> list[str]:
         found.patient_id,
         found.accession_number,
     ]
+
+
+def pack_adoption(one: Adoption) -> list[Any]:
+    """Turn what is known of an association into plain values."""
+    storage = [[number, *about] for number, about in one.storage.items()]
+    origin = one.origin
+    titles = [origin.calling_aet, origin.address, origin.originator_aet]
+    return [
+        storage,
+        sorted(one.others),
+        one.context,
+        one.message_id,
+        one.longest,
+        one.maximum,
+        [*titles, origin.originator_message_id],
+        sorted(one.known),
+    ]
+
+
+def unpack_adoption(values: list[Any]) -> Adoption:
+    """Read what `pack_adoption` wrote."""
+    storage, others, context, message_id, longest, maximum, origin, known = values
+    about = {number: (sop_class, syntax) for number, sop_class, syntax in storage}
+    ids = frozenset(others), context, message_id
+    return Adoption(about, *ids, longest, maximum, Origin(*origin), frozenset(known))
+
+
+def pack_returned(one: Returned) -> list[Any]:
+    """Turn what an association was given back with into plain values."""
+    rest = None if one.rest is None else pack_bytes(one.rest)
+    return [rest, pack_bytes(one.unsent), one.broken, dict(one.stored), one.refused]
+
+
+def unpack_returned(values: list[Any]) -> Returned:
+    """Read what `pack_returned` wrote."""
+    rest, unsent, broken, stored, refused = values
+    known = {sop_class: tuple(uids) for sop_class, uids in stored.items()}
+    left = None if rest is None else unpack_bytes(rest)
+    return Returned(left, unpack_bytes(unsent), broken, known, refused)
+
+
+def pack_bytes(data: bytes) -> str:
+    """Turn bytes into text."""
+    return b64encode(data).decode("ascii")
+
+
+def unpack_bytes(text: str) -> bytes:
+    """Read what `pack_bytes` wrote."""
+    return b64decode(text)
 
 
 def pack_expectation(one: Expectation) -> list[Any]:

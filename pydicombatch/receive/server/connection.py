@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 
 from pydicombatch.core.log import EventLog
-from pydicombatch.receive.server.admission import Progress
+from pydicombatch.core.model import Identifiers
+from pydicombatch.receive.server.admission import Progress, deadline
 from pydicombatch.receive.server.delivery import Delivery
 from pydicombatch.receive.server.host import Host
 from pydicombatch.receive.server.incoming import Incoming
@@ -64,9 +65,15 @@ class Connection:
         self._tail = b""  # what a peer sent that did not wait for our answer
         self._times = Times(len(host.buffer))
         self._closed = False
+        self._quick = _QUICKACK is not None and sock.family != socket.AF_UNIX
         self._ready: Callable[[], None] = (
             self._shake if isinstance(sock, ssl.SSLSocket) else self._transfer
         )
+
+    @property
+    def is_guest(self) -> bool:
+        """Whether the peer has connected to us."""
+        return True
 
     @property
     def progress(self) -> Progress:
@@ -150,7 +157,7 @@ class Connection:
         self._host.count(size)
         return size
 
-    def _served(self, unsent: bytes) -> None:
+    def _served(self, found: Identifiers, unsent: bytes) -> None:  # noqa: ARG002 - of `Peer`
         """Note that a message went the shortest way, and was answered."""
         self._times.note(self.association, 1, 1)
         if unsent:
@@ -180,23 +187,38 @@ class Connection:
             happened, consumed = self.association.receive(data)
             work += len(happened)
             if self._delivery.take(happened) > self.limits.largest_object:
-                self.abort()
+                self._too_large()
             if (complete := self._delivery.finished()) is not None:
                 last = complete
                 self._intake.finish(complete, self._answer)
             data = data[consumed:]
-            if self.association.awaits_answer:
-                self._tail = bytes(data)  # at most one buffer
-                self._host.watch(self, read=False, write=False)
+            if self._pauses(data):
                 break
         self._feeding = False
         self._times.note(self.association, work, size)
         self._after()
-        if _QUICKACK is not None and self._owes() and not self._closed:
+        if self._quick and self._owes() and not self._closed:
             # Nagle's algorithm holds back the rest until we acknowledge; an answer does, too
-            self.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+            self.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK or 0, 1)
         if last is not None:
             self._offer(last)
+
+    def tick(self, now: float, *, held_back: bool) -> None:  # noqa: ARG002 - for others
+        """End the association when patience with it has ended; `now` in monotonic seconds."""
+        if deadline(self.progress, self.limits) <= now:
+            log.warning("association.timeout", reason=self.association.phase.value)
+            self.abort()
+
+    def _too_large(self) -> None:
+        """End an association that sends more than any instance has."""
+        self.abort()
+
+    def _pauses(self, data: memoryview) -> bool:
+        """Keep what is not consumed until a data set has its answer; False: none waits for it."""
+        if self.association.awaits_answer:
+            self._tail = bytes(data)  # at most one buffer
+            self._host.watch(self, read=False, write=False)
+        return self.association.awaits_answer
 
     def _owes(self) -> bool:
         """Whether a part of a message, or of the request for an association, is still to come."""
@@ -240,7 +262,7 @@ class Connection:
             self._host.watch(self, read=False, write=True)
         elif was_waiting:
             self._times.unsent_since = None
-            self._host.watch(self, read=True, write=False)
+            self._host.watch(self, read=not self.association.awaits_answer, write=False)
 
     def _answer(self, status: int, comment: str) -> None:
         """Send the C-STORE response; the peer may have gone meanwhile."""

@@ -9,6 +9,7 @@ from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Identifiers, Origin
 from pydicombatch.receive.server import header
 from pydicombatch.receive.server.directory import SpoolDirectory
+from pydicombatch.receive.upperlayer.command import SUCCESS
 from pydicombatch.receive.upperlayer.events import StoreBegun
 
 OUT_OF_RESOURCES = 0xA700  # PS3.4 B.2.3: a good archive tries again
@@ -31,6 +32,8 @@ class Refusal:
 
 MISMATCH = Refusal(NOT_MATCHING, "Command and data set name different instances")
 UNREADABLE = Refusal(NOT_UNDERSTOOD, "Data set is damaged, or shorter than its own lengths")
+TOO_LARGE = Refusal(OUT_OF_RESOURCES, "Instance is larger than any that is taken")
+KEPT = Refusal(SUCCESS, "")  # nothing more is kept of what is kept already
 EMPTY = Refusal(NOT_UNDERSTOOD, "Data set is empty")
 UNSOLICITED = Refusal(NOT_AUTHORISED, "Nobody asked for this instance")
 NO_ROOM = Refusal(OUT_OF_RESOURCES, "Storage is full or cannot be written")

@@ -16,6 +16,7 @@ from pydicombatch.receive.server.directory import SpoolDirectory
 from pydicombatch.receive.server.header import LONGEST, Reader
 from pydicombatch.receive.server.incoming import (
     EMPTY,
+    KEPT,
     NO_ROOM,
     UNREADABLE,
     UNSOLICITED,
@@ -270,7 +271,7 @@ class Intake:
         self._active.discard(incoming)
         if refusal is UNSOLICITED:
             self.refused += 1
-        else:
+        elif refusal is not KEPT:
             log.warning("store.refused", status=f"{refusal.status:04X}", reason=refusal.comment)
         answer(refusal.status, refusal.comment)
 

@@ -9,9 +9,11 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
+from pydicombatch.core.adoption import Adoption
 from pydicombatch.core.keepalive import end_when_dead
 from pydicombatch.core.log import EventLog
-from pydicombatch.receive.server.admission import Meter, deadline
+from pydicombatch.receive.server.admission import Meter
+from pydicombatch.receive.server.adopted import AdoptedConnection, Owner
 from pydicombatch.receive.server.connection import Connection
 from pydicombatch.receive.server.entrance import Door
 from pydicombatch.receive.server.intake import Intake
@@ -110,11 +112,14 @@ class Loop:
             self._rapid.dismiss(connection.socket.fileno())
         if self._watched.pop(connection, 0):
             self._selector.unregister(connection.socket)
-        self._door.left(connection.address)
+        if connection.is_guest:
+            self._door.left(connection.address)
 
-    def attach(self, sock: socket.socket, on_ready: Callable[[], None]) -> None:
-        """Call `on_ready` when this socket, too, can be read."""
-        self._selector.register(sock, _READ, on_ready)
+    def attach(
+        self, sock: socket.socket, on_ready: Callable[[], None], *, write: bool = False
+    ) -> None:
+        """Call `on_ready` when this socket, too, can be read, or written."""
+        self._selector.register(sock, _WRITE if write else _READ, on_ready)
 
     def detach(self, sock: socket.socket) -> None:
         """Look at this socket no more."""
@@ -183,12 +188,31 @@ class Loop:
         self._selector.register(sock, _READ, connection.on_ready)
         self._watched[connection] = _READ
 
+    def adopt(self, sock: socket.socket, adoption: Adoption, owner: Owner) -> None:
+        """Serve an association of ours until something else comes than instances.
+
+        Parameters
+        ----------
+        sock
+            The connection.
+        adoption
+            What must be known of it.
+        owner
+            The one who asked.
+        """
+        if self._intake is None:
+            raise RuntimeError("only while it runs")
+        sock.settimeout(0)
+        about = sock, adoption, self._limits
+        connection = AdoptedConnection(*about, self._intake, self, owner)
+        self._selector.register(sock, _READ, connection.on_ready)
+        self._watched[connection] = _READ
+
     def _look_at_deadlines(self, now: float) -> None:
         self._door.tick(now)
+        held_back = bool(self._meter.wait(now))
         for connection in list(self._watched):
-            if deadline(connection.progress, self._limits) <= now:
-                log.warning("association.timeout", reason=connection.association.phase.value)
-                connection.abort()
+            connection.tick(now, held_back=held_back)
 
     def _end(self, intake: Intake) -> None:
         for connection in list(self._watched):

@@ -46,7 +46,7 @@ class Peer(NamedTuple):
     descriptor: int  # of a plain socket that does not block
     context: int  # of its last message
     respond: Callable[[int, Command, int], bytes]
-    served: Callable[[bytes], None]  # one was answered; with what of the answer was not sent
+    served: Callable[[Identifiers, bytes], None]  # one was answered; what of it was not sent
     received: Callable[[int], None]  # so many bytes came, into the buffer; 0: none will
 
 
@@ -189,7 +189,7 @@ class Rapid:
             member, found, syntax, requests = members[one]
             found = replace(found, sop_instance_uid=uid)
             self._announce(name, found, syntax, file_size, requests)
-            member.served(unsent)
+            member.served(found, unsent)
         gone = self._members.pop(peer, None)
         if gone is not None:
             gone.peer.received(max(0, size))

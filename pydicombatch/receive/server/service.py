@@ -4,12 +4,14 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from pydicombatch.core.adoption import Adoption
 from pydicombatch.core.attribution import Expectation
+from pydicombatch.receive.server.adopted import Owner
 from pydicombatch.receive.server.desk import Desk
 from pydicombatch.receive.server.directory import SpoolDirectory
-from pydicombatch.receive.server.entrance import Door, Entrance
+from pydicombatch.receive.server.doors import door_of
+from pydicombatch.receive.server.entrance import Door
 from pydicombatch.receive.server.intake import Intake, Outlet
-from pydicombatch.receive.server.listen import listen
 from pydicombatch.receive.server.loop import Loop
 from pydicombatch.receive.server.settings import Settings
 from pydicombatch.receive.server.tls import server_context
@@ -34,7 +36,7 @@ class Service:
     def __init__(self, settings: Settings, door: Door | None = None) -> None:
         self.settings = settings
         tls = server_context(settings.tls) if settings.tls else None
-        door = door or Entrance(listen(settings.port, settings.bind), settings)
+        door = door or door_of(settings)
         self.port = door.port
         self._desk = Desk(settings.originator or settings.aet)
         self._loop = Loop(door, settings, tls)
@@ -58,9 +60,19 @@ class Service:
         """End `run`; from any thread."""
         self._loop.stop()
 
-    def attach(self, sock: socket.socket, on_ready: Callable[[], None]) -> None:
-        """Call `on_ready` in the thread of `run` when this socket, too, can be read."""
-        self._loop.attach(sock, on_ready)
+    def attach(
+        self, sock: socket.socket, on_ready: Callable[[], None], *, write: bool = False
+    ) -> None:
+        """Call `on_ready` in the thread of `run` when this socket can be read, or written."""
+        self._loop.attach(sock, on_ready, write=write)
+
+    def detach(self, sock: socket.socket) -> None:
+        """Look at this socket no more."""
+        self._loop.detach(sock)
+
+    def adopt(self, sock: socket.socket, adoption: Adoption, owner: Owner) -> None:
+        """Serve an association of ours, as `Loop.adopt` does; in the thread of `run`."""
+        self._loop.adopt(sock, adoption, owner)
 
     def post(self, action: Callable[[], Any]) -> None:
         """Run something in the thread of `run`; from any thread."""

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from pydicombatch.core.handover import Handover
+from pydicombatch.core.adoption import Adoption
 from pydicombatch.core.pdus import PduType
 from pydicombatch.receive.upperlayer import events, negotiation, pdu
 from pydicombatch.receive.upperlayer.command import Command
@@ -41,7 +41,7 @@ class Association:
         What was negotiated when we asked for the association; None: a peer asks for it.
     """
 
-    def __init__(self, policy: negotiation.Policy, adopted: Handover | None = None) -> None:
+    def __init__(self, policy: negotiation.Policy, adopted: Adoption | None = None) -> None:
         self.phase = Phase.AWAITING if adopted is None else Phase.OPEN
         self.returned: bytes | None = None  # of an adopted one: where something else began
         self._adopted = adopted is not None
@@ -122,7 +122,8 @@ class Association:
                     return happened, size
                 position = self._next(data, position, happened)
                 if self._messages.foreign is not None:
-                    self._return(self._messages.foreign)
+                    about = self._messages.context, self._messages.foreign
+                    self.returned = pdu.encode_cut(*about, self._pdu_left)
                 if self.returned is not None:
                     break
         except ProtocolError as error:
@@ -131,6 +132,10 @@ class Association:
             happened.append(events.Aborted(by_peer=False, reason=str(error)))
             return happened, len(data)
         return happened, position
+
+    def send(self, data: bytes) -> None:
+        """Put whole units of somebody else's into the output."""
+        self._output.append(data)
 
     def answer(self, status: int, comment: str = "") -> None:
         """Answer the C-STORE whose data set has ended.
@@ -282,13 +287,6 @@ class Association:
         self._messages.output = self._output
         self.phase = Phase.OPEN
         happened.append(events.Associated(request.calling_aet, len(contexts)))
-
-    def _return(self, command: bytes) -> None:
-        """Make again of a command what it came as, with what its unit still brings behind it."""
-        longest = len(command) + _PDV_HEADER_SIZE
-        begun = pdu.encode_command(self._messages.context, command, longest)
-        left = self._pdu_left
-        self.returned = begun + (pdu.HEADER.pack(_DATA, left) if left else b"")
 
     def _close(self, phase: Phase) -> None:
         self.phase = phase

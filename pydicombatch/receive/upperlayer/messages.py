@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from pydicombatch.core.handover import Handover
+from pydicombatch.core.adoption import Adoption
 from pydicombatch.receive.upperlayer import command as dimse
 from pydicombatch.receive.upperlayer import events, negotiation, pdu
 from pydicombatch.receive.upperlayer.pdu import ProtocolError, check
@@ -30,7 +30,7 @@ class Messages:
         contexts: Mapping[int, tuple[str, str]],
         peer_max_pdu: int,
         longest_command: int,
-        asked: Handover | None = None,
+        asked: Adoption | None = None,
     ) -> None:
         self.awaits_answer = False
         self.foreign: bytes | None = None  # a command that is for the one who asked
@@ -167,7 +167,7 @@ class Messages:
         elif command.field != dimse.C_CANCEL_RQ:  # PS3.7 9.3.2.3: a cancel has no response
             self._respond(command, dimse.UNRECOGNIZED_OPERATION)
 
-    def _is_foreign(self, body: bytes, asked: Handover) -> bool:
+    def _is_foreign(self, body: bytes, asked: Adoption) -> bool:
         """Tell instances from what is for the one who asked; the counts on the way tell nothing."""
         here = self._context == asked.context
         if here and dimse.is_pending(body, dimse.C_GET_RSP, asked.message_id):

@@ -194,6 +194,12 @@ def encode_command(context_id: int, command: bytes, max_pdu: int) -> bytes:
     return bytes(pdus)
 
 
+def encode_cut(context_id: int, command: bytes, left: int) -> bytes:
+    """Return a command as one P-DATA-TF, and the header of another for what is left of its unit."""
+    begun = encode_command(context_id, command, 0)
+    return begun + HEADER.pack(PduType.DATA, left) if left else begun
+
+
 def _items(body: bytes, position: int) -> Iterator[tuple[int, bytes]]:
     """Split into (type, value); every length is checked against what holds it."""
     while position < len(body):

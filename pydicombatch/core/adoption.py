@@ -11,7 +11,7 @@ from pydicombatch.core.model import Origin
 
 
 @dataclass(frozen=True, slots=True)
-class Handover:
+class Adoption:
     """What the receiver must know of an association that it did not accept itself."""
 
     storage: Mapping[int, tuple[str, str]]  # context id: SOP class, transfer syntax
