@@ -22,7 +22,7 @@ from pydicombatch.core.model import (
     Tally,
     Verdict,
 )
-from pydicombatch.core.ports import Sink
+from pydicombatch.core.ports import Adopter
 from pydicombatch.core.records import Entry, Folded, Holding, Pending, Result
 
 LIMIT = 20.0  # seconds after which a test that hangs fails
@@ -116,7 +116,7 @@ class FakeArchive:
         return self._script(request, self)
 
     def get(
-        self, request: Request, message_id: int, sink: Sink, turn: Callable[[], None]
+        self, request: Request, message_id: int, adopter: Adopter, turn: Callable[[], None]
     ) -> Answer:
         return self._script(request, self)
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 import pytest
 
 from pydicombatch.backends.dimse.contexts import Proposal
-from pydicombatch.backends.dimse.negotiation import Agreement
+from pydicombatch.backends.dimse.kept import Kept, SubOperations
+from pydicombatch.backends.dimse.negotiation import Agreement, Context
 from pydicombatch.backends.dimse.retrieval import ROOM, Retrieval
+from pydicombatch.core.adoption import Adoption, Returned
 from pydicombatch.core.errors import FatalError, RequestError
 from pydicombatch.core.model import Answer, Key, Match, Origin, Request, RequestType, Tally, Verdict
-from pydicombatch.core.ports import Deposit, Sink
+from pydicombatch.core.ports import Adopter
 
 CT, MR, PRIVATE = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4", "1.2.9.1"
 EXPLICIT, JPEG, RLE = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.5"
@@ -18,34 +20,59 @@ ORIGIN = Origin("ARCHIVE", "archive")
 Held = tuple[str, str, str]  # SOP class, instance UID, transfer syntax
 
 
+class Nothing:
+    """An association that nobody serves any more."""
+
+    def fileno(self) -> int:
+        return -1
+
+    def hear(self) -> Returned | None:
+        raise ConnectionResetError
+
+    def send(self, data: bytes) -> None:
+        raise ConnectionResetError
+
+    def end(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class Spool:
-    """A sink that keeps UIDs, and refuses those it is told to."""
+    """A receiver that keeps UIDs, and refuses those it is told to."""
 
     def __init__(self, refuses: Sequence[str] = ()) -> None:
         self.kept: list[str] = []
-        self._refuses = refuses
+        self.refuses = refuses
 
-    def begin(self, sop_class: str, uid: str, transfer_syntax: str, origin: Origin) -> Deposit:
-        return Place(self, uid, refused=uid in self._refuses)
+    def adopt(self, connection: int, adoption: Adoption) -> Nothing:
+        return Nothing()
 
 
 @dataclass
-class Place:
-    spool: Spool
-    uid: str
-    refused: bool
+class Lent:
+    """An association on which an archive sends these instances, if it is agreed that it sends."""
 
-    def write(self, pieces: list[memoryview]) -> None:
-        pass
+    agreed: Agreement
+    sent: Sequence[Held]
+    completed: int = 0
+    adoptions: list[Adoption] = field(default_factory=list)
 
-    def finish(self) -> tuple[int, str]:
-        if self.refused:
-            return 0xA700, "full"
-        self.spool.kept.append(self.uid)
-        return 0x0000, ""
-
-    def drop(self) -> None:
-        pass
+    def lend(
+        self, adopter: Adopter, adoption: Adoption, last_arrival: Callable[[], float], _: float
+    ) -> Returned:
+        assert isinstance(adopter, Spool)
+        self.adoptions.append(adoption)
+        stored: dict[str, tuple[str, ...]] = {}
+        refused = 0
+        for sop_class, uid, _syntax in self.sent:
+            if uid in adopter.refuses:
+                refused += 1
+                continue
+            self.completed += 1
+            if uid not in adoption.known and uid not in stored.get(sop_class, ()):
+                adopter.kept.append(uid)
+            stored[sop_class] = (*stored.get(sop_class, ()), uid)
+        return Returned(b"", stored=stored, refused=refused)
 
 
 @dataclass
@@ -57,26 +84,35 @@ class Session:
     sends: bool = True
     status: int = 0xB000
     rounds: list[tuple[Proposal, ...]] = field(default_factory=list)
+    adoptions: list[Adoption] = field(default_factory=list)
 
     def find(self, request: Request, on_match: Callable[[Match], None]) -> Answer:
         raise RequestError("no", "no")
 
     def get_once(
-        self, request: Request, message_id: int, storage: tuple[Proposal, ...], sink: Sink
+        self,
+        request: Request,
+        message_id: int,
+        storage: tuple[Proposal, ...],
+        adopter: Adopter,
+        kept: Kept,
     ) -> tuple[Answer, Agreement]:
         self.rounds.append(storage)
-        completed = 0
+        sent = []
         for sop_class, uid, syntax in self.holds:
             mine = [one for one in storage if one.sop_class == sop_class]
             mine = mine[:1] if self.looks_at_first else mine
             if self.sends and any(syntax in one.transfer_syntaxes for one in mine):
-                deposit = sink.begin(sop_class, uid, syntax, ORIGIN)
-                completed += deposit.finish()[0] == 0
-        failed = len(self.holds) - completed
-        tally = Tally(0, completed, failed, 0)
+                sent.append((sop_class, uid, syntax))
+        agreed = Agreement({"find": Context(1, EXPLICIT)}, 0, {}, sends=self.sends)
+        lent = Lent(agreed, sent)
+        SubOperations(adopter, kept, ORIGIN).carry_out(lent, 1, message_id, lambda: 0.0, 1e9)
+        self.adoptions += lent.adoptions
+        failed = len(self.holds) - lent.completed
+        tally = Tally(0, lent.completed, failed, 0)
         verdict = Verdict.RETRY if failed else Verdict.DONE
         code = self.status if failed else 0x0000
-        return Answer(code, verdict, tally=tally), Agreement({}, 0, {}, sends=self.sends)
+        return Answer(code, verdict, tally=tally), agreed
 
 
 def request(identity: str = "identity") -> Request:
@@ -133,6 +169,15 @@ def test_an_instance_that_is_kept_is_not_kept_again() -> None:
     spool = Spool()
     Retrieval(session).carry_out(request(), 1, spool, at_once)
     assert spool.kept == ["1"]
+    assert [sorted(one.known) for one in session.adoptions][:2] == [[], ["1"]]
+
+
+def test_the_receiver_is_told_which_contexts_are_for_instances_and_whose_they_are() -> None:
+    session = Session([(CT, "1", EXPLICIT)])
+    Retrieval(session).carry_out(request(), 7, Spool(), at_once)
+    (told,) = session.adoptions
+    assert (told.context, told.message_id, told.others) == (1, 7, frozenset({1}))
+    assert (told.origin, told.longest) == (ORIGIN, 1 << 17)
 
 
 def test_what_never_comes_is_counted_as_failed_and_not_tried_for_ever() -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pydicombatch.core.adoption import Adoption, Returned
 from pydicombatch.core.attribution import ATTRIBUTABLE, Expectation, attribute
 from pydicombatch.core.model import Arrival, Identifiers, Origin
 from pydicombatch.core.ports import Receiver
@@ -174,6 +175,40 @@ def test_what_is_said_over_the_channel_arrives_however_it_is_cut(
         heard += lines.take(said[begin:end])
     assert wire.unpack_arrival(heard[0]["arrivals"][0]) == arrival
     assert wire.unpack_expectation(heard[1]["expect"]) == expectation
+
+
+TEXT = st.text(max_size=20)
+NUMBERS = st.integers(0, 65535)
+ADOPTIONS = st.builds(
+    Adoption,
+    st.dictionaries(st.integers(1, 255), st.tuples(TEXT, TEXT)),
+    st.frozensets(st.integers(1, 255)),
+    NUMBERS,
+    NUMBERS,
+    NUMBERS,
+    NUMBERS,
+    st.builds(Origin, TEXT, TEXT, st.none() | TEXT, st.none() | NUMBERS),
+    st.frozensets(TEXT),
+)
+RETURNS = st.builds(
+    Returned,
+    st.none() | st.binary(),
+    st.binary(),
+    TEXT,
+    st.dictionaries(TEXT, st.lists(TEXT).map(tuple)),
+    NUMBERS,
+)
+
+
+@given(ADOPTIONS, RETURNS)
+def test_an_association_is_handed_over_and_back_with_all_that_is_known_of_it(
+    adoption: Adoption, returned: Returned
+) -> None:
+    said = wire.encode({"adopt": wire.pack_adoption(adoption)})
+    said += wire.encode({"back": wire.pack_returned(returned)})
+    first, second = wire.Lines().take(said)
+    assert wire.unpack_adoption(first["adopt"]) == adoption
+    assert wire.unpack_returned(second["back"]) == returned
 
 
 def test_settings_survive_the_way_to_another_process() -> None:

@@ -1,7 +1,9 @@
 """The instances of a C-GET: what has come of them in all rounds, and who takes them."""
 
-from pydicombatch.backends.dimse.association import Association, LastArrival
-from pydicombatch.backends.dimse.negotiation import OUR_MAXIMUM
+from typing import Protocol
+
+from pydicombatch.backends.dimse.association import LastArrival
+from pydicombatch.backends.dimse.negotiation import OUR_MAXIMUM, Agreement
 from pydicombatch.core.adoption import Adoption, Returned
 from pydicombatch.core.model import Origin
 from pydicombatch.core.ports import Adopter
@@ -21,6 +23,19 @@ class Kept:
             self.classes.add(sop_class)
             self.uids.update(uids)
         self.refused += returned.refused
+
+
+class Lender(Protocol):
+    """What is needed of the association."""
+
+    @property
+    def agreed(self) -> Agreement:
+        """What was negotiated."""
+
+    def lend(
+        self, adopter: Adopter, adoption: Adoption, last_arrival: LastArrival, deadline: float
+    ) -> Returned:
+        """Have the receiver take instances until the archive sends something else."""
 
 
 class SubOperations:
@@ -43,7 +58,7 @@ class SubOperations:
 
     def carry_out(
         self,
-        association: Association,
+        association: Lender,
         context: int,
         message_id: int,
         last_arrival: LastArrival,
