@@ -7,6 +7,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.support.instances import ENCODINGS, Spec, dataset, file, files, specs
 from tests.support.orthanc import OrthancServer
 from tests.support.ports import free_port
 from tests.support.profile import write_profile
+from tests.support.proxy import CLEAN, End, Fault, Proxy
 from tests.support.wiretap import Wiretap
 
 _ROOT = "1.2.840.10008.5.1.4.1.1"
@@ -309,6 +311,100 @@ def cancelled(server: Server, tmp_path: Path, by: str) -> None:
     assert all(uid.encode() in asked for uid in everything - came)
     assert not any(_names(asked, uid) for uid in came), "what is here is not asked for again"
     assert list((job.state / "spool").iterdir()) == []
+
+
+def test_one_association_serves_one_request_after_the_other(server: Server, tmp_path: Path) -> None:
+    rows = [[Spec(study=s).study_uid, Spec(study=s, series=n).series_uid]
+            for s in (2, 3) for n in (1, 2)]  # fmt: skip
+    with Proxy(server.port, aet=server.aet) as proxy:
+        job = Job(
+            tmp_path, proxy, free_port(), "c-get", ["QueryRetrieveLevel=SERIES"],
+            [["StudyInstanceUID", "SeriesInstanceUID"], *rows], request={"threads": 1},
+        )  # fmt: skip
+        ended = job.run()
+        assert ended.code == 0, ended.text
+        assert proxy.connections == 2, "one to look at what will come, one with contexts for it"
+    assert len(job.stored()) == 40
+
+
+@pytest.mark.parametrize("end", [End.RST, End.FIN])
+def test_a_connection_that_is_cut_in_the_middle_of_an_instance_is_made_up_for(
+    server: Server, tmp_path: Path, end: End
+) -> None:
+    cut = Fault(after=100_000, end=end)
+
+    def plan(number: int) -> Fault:
+        return cut if number < 4 else CLEAN
+
+    with Proxy(server.port, plan, aet=server.aet) as proxy:
+        job = get(tmp_path, proxy, STUDIES[1:2], retry={"attempts": 5, "wait": 0.1})
+        ended = job.run()
+        assert proxy.faults, "nothing was cut"
+    assert ended.code == 0, ended.text
+    assert len(job.stored()) == 20
+    assert [row["Outcome"] for row in job.results()] == ["complete"]
+    assert list((job.state / "spool").iterdir()) == []
+    assert job.command("verify").code == 0
+
+
+def test_an_archive_that_falls_silent_in_the_middle_is_left_in_time(
+    dcmqrscp: DcmqrscpServer, tmp_path: Path
+) -> None:
+    def plan(number: int) -> Fault:
+        return Fault(after=100_000, end=End.HOLE) if number < 3 else CLEAN
+
+    with Proxy(dcmqrscp.port, plan, aet=dcmqrscp.aet, forgets=1) as proxy:
+        job = get(
+            tmp_path, proxy, STUDIES[1:2],
+            pacs={"timeouts": {"grace": 1, "quiet": 1, "response": 2}},
+            retry={"attempts": 5, "wait": 0.1},
+        )  # fmt: skip
+        begun = time.monotonic()
+        ended = job.run()
+        assert proxy.faults, "it was never silent"
+    assert ended.code == 0, ended.text
+    assert 2 < time.monotonic() - begun < 40
+    assert len(job.stored()) == 20
+    assert [row["Outcome"] for row in job.results()] == ["complete"]
+
+
+def test_a_receiver_that_is_killed_in_the_middle_of_a_c_get_is_made_up_for(
+    server: Server, tmp_path: Path
+) -> None:
+    job = get(
+        tmp_path, server, STUDIES[1:],
+        request={"threads": 2, "limits": {"megabytes_per_second": 0.05}},
+        retry={"attempts": 20, "wait": 0.1},
+    )  # fmt: skip
+    kills = 0
+    with job.start() as running:
+        assert running.says("To stop extraction", 60)
+        while running.is_running and kills < 4:
+            _wait_until(lambda: len(job.stored()) > 3 * kills or not running.is_running)  # noqa: B023
+            for pid in _receivers(running.pid)[:1]:
+                os.kill(pid, signal.SIGKILL)
+                kills += 1
+                time.sleep(0.5)
+        ended = running.wait(110)
+    assert ended.code == 0, ended.text
+    assert kills == 4
+    expected = {replace(spec, study=study).sop_uid
+                for study in (2, 3) for spec in specs(series=2, instances=10)}  # fmt: skip
+    assert set(job.stored()) == expected
+    assert Counter(row["Outcome"] for row in job.results()) == {"complete": 2}
+    assert list((job.state / "spool").iterdir()) == []
+    assert job.command("verify").code == 0
+
+
+def _receivers(pid: int) -> list[int]:
+    """Return the receiver's processes of a run."""
+    found = []
+    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # it has ended meanwhile
+            for child in thread.read_text().split():
+                if b"receive.process" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    found.append(int(child))
+    return found
 
 
 def _window_that_ends_soon(job: Job) -> None:

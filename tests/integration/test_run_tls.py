@@ -3,6 +3,7 @@
 DCMTK's dcmqrscp knows no TLS, so Orthanc is the archive.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from tests.conftest import OrthancFactory
 from tests.support.certificates import Authority, Certificate
 from tests.support.extraction import AET, Job
-from tests.support.instances import Spec, file, specs
+from tests.support.instances import Spec, dataset, file, specs, to_bytes
 from tests.support.orthanc import OrthancServer
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.written import data_set_of
@@ -78,6 +79,50 @@ def test_c_move_over_tls_both_ways_stores_what_the_archive_holds(
     assert set(stored) == set(FILES)
     for uid, found in stored.items():
         assert found.data == data_set_of(FILES[uid])
+
+
+@pytest.mark.parametrize("rate", [0, 0.5])
+def test_c_get_over_tls_stores_what_the_archive_holds(
+    tmp_path: Path, orthanc: OrthancServer, authority: Authority, ours: Certificate, rate: float
+) -> None:
+    """The session ends in the engine, and instances take the way of all others."""
+    one = job(
+        tmp_path, orthanc, "c-get", authority.ca, ours,
+        request={"limits": {"megabytes_per_second": rate} if rate else {}},
+    )  # fmt: skip
+    ended = one.run()
+    assert ended.code == 0, ended.text
+    stored = one.stored()
+    assert set(stored) == set(FILES)
+    for uid, found in stored.items():
+        assert found.data == data_set_of(FILES[uid])
+    assert one.command("verify").code == 0
+
+
+def test_a_large_instance_comes_by_c_get_over_tls(
+    tmp_path: Path, start_orthanc: OrthancFactory, authority: Authority, ours: Certificate
+) -> None:
+    server = archive(start_orthanc, authority, authority.issue(LOOPBACK))
+    ds = dataset(Spec(series=9))
+    ds.Rows, ds.Columns = 1000, 10_000
+    ds.PixelData = os.urandom(20_000_000)
+    large = to_bytes(ds)
+    server.load([large])
+    one = job(tmp_path, server, "c-get", authority.ca, ours)
+    ended = one.run()
+    assert ended.code == 0, ended.text
+    stored = one.stored()
+    assert len(stored) == len(FILES) + 1
+    assert stored[Spec(series=9).sop_uid].data == data_set_of(large)
+
+
+def test_the_loop_of_a_check_works_by_c_get_over_tls(
+    tmp_path: Path, orthanc: OrthancServer, authority: Authority, ours: Certificate
+) -> None:
+    one = job(tmp_path, orthanc, "c-get", authority.ca, ours)
+    ended = one.command("check", "--loop")
+    assert ended.code == 0, ended.text
+    assert "10 instances came back" in ended.text
 
 
 def test_c_find_over_tls_writes_the_matches(

@@ -164,6 +164,32 @@ static int read_command(Span set, Command *found) {
     return seen == 7 && is_uid(found->sop_class) && is_uid(found->sop_instance);
 }
 
+/* Whether a command set is a C-GET response that only counts (PS3.7 9.3.3.2): others follow it. */
+static int is_count(Span set, int message_id) {
+    size_t position = 0;
+    long last = -1;
+    unsigned seen = 0; /* bits: field, message responded to, data set type, status */
+
+    while (position < set.size) {
+        if (set.size - position < SHORT_HEAD)
+            return 0;
+        const unsigned char *head = set.data + position;
+        long element = (long)little16(head + 2);
+        uint32_t length = little32(head + 4);
+        position += SHORT_HEAD;
+        if (little16(head) || element <= last || length > set.size - position)
+            return 0;
+        unsigned value = length == 2 ? little16(set.data + position) : 0;
+        position += length;
+        last = element;
+        seen |= element == 0x0100 && value == 0x8010 ? 1u : 0;
+        seen |= element == 0x0120 && length == 2 && (int)value == message_id ? 2u : 0;
+        seen |= element == 0x0800 && value == 0x0101 ? 4u : 0;
+        seen |= element == 0x0900 && (value == 0xFF00 || value == 0xFF01) ? 8u : 0;
+    }
+    return seen == 15;
+}
+
 /* Whether one of the codes of two letters is `vr`. */
 static int among(const unsigned char *vr, const char *codes) {
     for (; codes[0]; codes += 2)
@@ -422,6 +448,8 @@ typedef struct {
     unsigned char *held; /* a message that is not all there, for a moment */
     size_t held_size;
     long long since; /* milliseconds; 0: nothing is held */
+    int asked_context, asked_id; /* of a C-GET of ours that these are the instances of; -1: none */
+    long long kept_at;           /* milliseconds */
     unsigned char *meta, *response;
     size_t meta_size, response_size;
     size_t meta_uid, response_id, response_uid; /* where the ids stand in them */
@@ -446,6 +474,7 @@ typedef struct {
 } Kept;
 
 enum { MOST_TOGETHER = 64, MOST_EVENTS = 64, MOST_HELD = 4 << 20, LONGEST_HELD = 200 };
+enum { LONGEST_LULL = 500 }; /* milliseconds of counts alone, until they are told as a sign of life */
 
 static Session *session_of(const Server *one, int peer) {
     return peer >= 0 && peer < one->size ? one->sessions[peer] : NULL;
@@ -529,11 +558,34 @@ static int is_like(const Message *one, const Message *like) {
     return 1;
 }
 
+/* How many bytes of counts stand before an instance; they tell nothing. */
+static size_t counts_before(const Session *like, Span all) {
+    size_t position = 0;
+
+    while (like->asked_context >= 0) {
+        Span set;
+        int context = like->asked_context;
+        size_t end = read_unit(all, position, 3, LONGEST_COMMAND, &context, &set);
+        if (!set.data || !is_count(set, like->asked_id))
+            break;
+        position = end;
+    }
+    return position;
+}
+
 /* Take what came from a peer: LEFT to the interpreter, held as it WANTS_MORE, or kept WHOLE. */
 static int take(Server *one, int peer, Span all, Kept *kept) {
     Session *like = session_of(one, peer);
     Message found;
 
+    size_t counts = counts_before(like, all);
+    if (counts && milliseconds() - like->kept_at > LONGEST_LULL)
+        return LEFT;
+    all = (Span){all.data + counts, all.size - counts};
+    if (!all.size) {
+        like->since = 0;
+        return WANTS_MORE;
+    }
     int said =
         read_message(all, like->kinds, sizeof like->kinds, like->max_pdu, like->longest, &found);
     if (said == WANTS_MORE && hold(one, peer, all))
@@ -542,6 +594,7 @@ static int take(Server *one, int peer, Span all, Kept *kept) {
         prepare(one) < 0)
         return LEFT;
     like->since = 0;
+    like->kept_at = milliseconds();
     Span uid = found.command.sop_instance;
     memcpy(like->meta + like->meta_uid, uid.data, uid.size);
     memcpy(like->response + like->response_uid, uid.data, uid.size);
@@ -668,7 +721,7 @@ static int make_room(Server *one, int peer) {
 static PyObject *enroll(PyObject *module, PyObject *arguments) {
     enum { IDS, META, RESPONSE, AET, TEXTS = AET + 1 + ACCESSION + 1 };
     PyObject *capsule;
-    int peer, context, kind, number;
+    int peer, context, kind, number, asked_context, asked_id;
     struct {
         const char *text;
         Py_ssize_t size;
@@ -678,8 +731,8 @@ static PyObject *enroll(PyObject *module, PyObject *arguments) {
 
     (void)module;
     if (!PyArg_ParseTuple(
-            arguments, "Oiiikky#y#ny#nnz#iy#y#y#y#y#y#", &capsule, &peer, &context, &kind, &max_pdu,
-            &longest, &told[IDS].text, &told[IDS].size, &told[META].text, &told[META].size,
+            arguments, "Oiiikkiiy#y#ny#nnz#iy#y#y#y#y#y#", &capsule, &peer, &context, &kind,
+            &max_pdu, &longest, &asked_context, &asked_id, &told[IDS].text, &told[IDS].size, &told[META].text, &told[META].size,
             &meta_uid, &told[RESPONSE].text, &told[RESPONSE].size, &response_id, &response_uid,
             &told[AET].text, &told[AET].size, &number, &told[4].text, &told[4].size, &told[5].text,
             &told[5].size, &told[6].text, &told[6].size, &told[7].text, &told[7].size,
@@ -707,6 +760,9 @@ static PyObject *enroll(PyObject *module, PyObject *arguments) {
     made->kinds[context] = (char)kind;
     made->max_pdu = max_pdu;
     made->longest = longest;
+    made->asked_context = asked_context;
+    made->asked_id = asked_id;
+    made->kept_at = milliseconds();
     made->ids = kept[IDS];
     made->meta = (unsigned char *)kept[META].data;
     made->meta_size = kept[META].size;
@@ -822,9 +878,9 @@ static PyMethodDef methods[] = {
      "bytes it takes at least if it may become so, or what it says"},
     {"server", server, METH_VARARGS, "server(directory, run, sync) -> capsule"},
     {"enroll", enroll, METH_VARARGS,
-     "enroll(server, peer, context, kind, max_pdu, longest, ids, meta, place, response, place of the "
-     "message id, of the UID, originator, its message id, six identifiers) -> whether messages with "
-     "these values are taken from now on"},
+     "enroll(server, peer, context, kind, max_pdu, longest, context of a C-GET, its message id, ids, "
+     "meta, place, response, place of the message id, of the UID, originator, its message id, six "
+     "identifiers) -> whether messages with these values are taken from now on"},
     {"dismiss", dismiss, METH_VARARGS,
      "dismiss(server, peer) -> what it has sent already; the rest is left to the interpreter"},
     {"serve", serve, METH_VARARGS,

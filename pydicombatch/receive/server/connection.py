@@ -65,6 +65,7 @@ class Connection:
         self._tail = b""  # what a peer sent that did not wait for our answer
         self._times = Times(len(host.buffer))
         self._closed = False
+        self._asked = (-1, -1)  # no C-GET of ours
         self._quick = _QUICKACK is not None and sock.family != socket.AF_UNIX
         self._ready: Callable[[], None] = (
             self._shake if isinstance(sock, ssl.SSLSocket) else self._transfer
@@ -176,7 +177,8 @@ class Connection:
         one = self.association
         if one.between_messages and not self._unsent and not self._closed:
             number, context = self.socket.fileno(), one.context
-            peer = Peer(number, context, one.respond, self._served, self._received)
+            about = one.respond, self._served, self._received, self._asked
+            peer = Peer(number, context, *about)
             self._intake.offer(last, peer)
 
     def _feed(self, data: memoryview) -> None:

@@ -26,6 +26,7 @@ except ImportError:  # installed without a compiler
 EXPLICIT, IMPLICIT = 1, 2  # how data sets are encoded, as in _whole.c
 _LONG_WAY = frozenset({header.DEFLATED, header.BIG_ENDIAN})
 _NO_NUMBER = -1
+_NOTHING_ASKED = (_NO_NUMBER, _NO_NUMBER)
 _HOLD_BACK = 5  # milliseconds that what is kept may wait to be announced
 
 Announce = Callable[[str, Identifiers, str, int, tuple[int, ...]], None]
@@ -48,6 +49,7 @@ class Peer(NamedTuple):
     respond: Callable[[int, Command, int], bytes]
     served: Callable[[Identifiers, bytes], None]  # one was answered; what of it was not sent
     received: Callable[[int], None]  # so many bytes came, into the buffer; 0: none will
+    asked: tuple[int, int] = _NOTHING_ASKED  # context and message id of a C-GET of ours
 
 
 class Member(NamedTuple):
@@ -143,6 +145,7 @@ class Rapid:
             IMPLICIT if syntax == header.IMPLICIT else EXPLICIT,
             self._max_pdu,
             self._longest,
+            *peer.asked,
             joined(requests).encode(),
             meta,
             place,
