@@ -8,9 +8,10 @@ from pydicombatch.core.attribution import Expectation
 from pydicombatch.receive.server.desk import Desk
 from pydicombatch.receive.server.directory import SpoolDirectory
 from pydicombatch.receive.server.entrance import Door, Entrance
-from pydicombatch.receive.server.intake import Intake, Outlet
+from pydicombatch.receive.server.intake import Intake
 from pydicombatch.receive.server.listen import listen
 from pydicombatch.receive.server.loop import Loop
+from pydicombatch.receive.server.outlet import Outlet
 from pydicombatch.receive.server.settings import Settings
 from pydicombatch.receive.server.tls import server_context
 
