@@ -5,8 +5,9 @@ import select
 import shutil
 import socket
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +22,8 @@ from pydicombatch.core.attribution import Expectation
 from pydicombatch.core.file_meta import file_meta
 from pydicombatch.core.model import Identifiers
 from pydicombatch.receive.server.directory import SpoolDirectory
-from pydicombatch.receive.server.rapid import Model, Peer, Rapid, compiled
+from pydicombatch.receive.server.outlet import Kept, Kind, arrivals
+from pydicombatch.receive.server.rapid import LARGEST, Peer, Rapid, compiled
 from pydicombatch.receive.server.settings import Limits
 from pydicombatch.receive.upperlayer.command import Command, encode_response
 from tests.support import hand_made as raw
@@ -39,9 +41,14 @@ def uid(number: int) -> str:
     return f"{raw.UID[:-2]}.{number % 100:02d}"[: len(raw.UID)]
 
 
-def message(number: int, pixels: int = 256, patient: str = PATIENT) -> bytes:
+def message(number: int, pixels: int = 256, patient: str = PATIENT, size: int = 1 << 16) -> bytes:
     data = raw.data_set(uid(number), patient=patient, pixels=pixels)
-    return raw.store(data, instance=uid(number), message_id=number, size=1 << 16)
+    return raw.store(data, instance=uid(number), message_id=number, size=size)
+
+
+def send_all(theirs: socket.socket, pieces: list[bytes]) -> None:
+    for piece in pieces:
+        theirs.sendall(piece)
 
 
 class Site:
@@ -61,15 +68,14 @@ class Site:
         self.unsent: list[bytes] = []
         self.rapid = Rapid(
             compiled, self.epoll.fileno(), self.buffer, self.directory, self._announce,
-            syncs=True, max_pdu=131072, longest=65536,
+            syncs=True, max_pdu=131072, longest=LARGEST,
         )  # fmt: skip
         self.sockets: list[socket.socket] = []
 
-    def _announce(
-        self, name: str, found: Identifiers, syntax: str, size: int, requests: tuple[int, ...]
-    ) -> None:
-        assert syntax == raw.EXPLICIT
-        self.kept.append((name, found, size, requests))
+    def _announce(self, kind: Kind, kept: Sequence[Kept]) -> None:
+        assert kind.transfer_syntax_uid == raw.EXPLICIT
+        for one in arrivals(kind, kept):
+            self.kept.append((one.file.name, one.identifiers, one.size, one.requests))
 
     def peer(self) -> tuple[socket.socket, int]:
         """Return the other side of a connection, and our descriptor of it."""
@@ -84,13 +90,15 @@ class Site:
         def received(size: int) -> None:
             self.left.append(bytes(self.buffer[:size]))
 
-        def served(found: Identifiers, unsent: bytes) -> None:
-            assert found == self.kept[-1][1]
+        def served(kind: Kind, kept: Sequence[Kept], unsent: bytes) -> None:
+            announced = [found.sop_instance_uid for _, found, *_ in self.kept[-len(kept) :]]
+            assert announced == [uid for _, uid, _ in kept]
+            assert kind.identifiers == SERIES
             self.unsent.append(unsent)
 
         command = Command(1, 7, True, raw.CT, raw.UID, None, None)
         peer = Peer(number, 3, respond, served, received, self.asked)
-        self.rapid.enroll(peer, Model(command, SERIES, raw.EXPLICIT, (4, 5)))
+        self.rapid.enroll(peer, command, Kind(SERIES, raw.EXPLICIT, (4, 5)))
 
     def wait(self, allowance: int = 64, decisions: int = 0) -> list[int]:
         return self.rapid.wait(0.001, allowance, decisions)
@@ -132,6 +140,47 @@ def test_what_is_like_the_last_message_is_kept_answered_and_announced(tmp_path: 
         assert one.directory.final_name((1,)) == "run-1-00000006.dcm"
         assert one.left == []
     assert not list(tmp_path.glob("*.part"))
+
+
+@given(
+    st.integers(200, 700_000),
+    st.integers(10_000, 120_000),
+    st.lists(st.integers(0, 1 << 20), max_size=6),
+)
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=60, deadline=None)
+def test_an_instance_in_many_units_is_kept_however_it_is_cut(
+    pixels: int, unit: int, cuts: list[int]
+) -> None:
+    folder = Path(tempfile.mkdtemp())
+    with site(folder, 1 << 20) as one:
+        theirs, _ = one.peer()
+        theirs.settimeout(10)
+        for number in (1, 2):
+            stream = message(number, pixels, size=unit)
+            places = sorted({0, len(stream), *(cut % len(stream) for cut in cuts)})
+            pieces = [stream[begin:end] for begin, end in pairwise(places)]
+            sender = threading.Thread(target=send_all, args=(theirs, pieces))
+            sender.start()
+            until(lambda: one.wait() == [] and len(one.kept) == number)  # noqa: B023
+            sender.join()
+            data = raw.data_set(uid(number), pixels=pixels)
+            content = (folder / one.kept[-1][0]).read_bytes()
+            assert content == file_meta(raw.CT, uid(number), raw.EXPLICIT) + data
+            assert one.kept[-1][2] == len(content)
+            command = Command(1, number, True, raw.CT, uid(number), None, None)
+            assert theirs.recv(4096) == respond(3, command, 0)
+        assert one.left == []
+    shutil.rmtree(folder)
+
+
+def test_an_instance_that_does_not_fit_into_the_buffer_is_left(tmp_path: Path) -> None:
+    with site(tmp_path, 1 << 16) as one:
+        theirs, _ = one.peer()
+        stream = message(1, 100_000, size=20_000)
+        theirs.sendall(stream[:90_000])
+        until(lambda: bool(one.wait() == [] and one.left))
+        assert stream.startswith(b"".join(one.left))
+        assert one.kept == []
 
 
 UNLIKE = [
@@ -207,13 +256,13 @@ def test_a_peer_that_sends_drop_by_drop_is_not_waited_for_any_longer(tmp_path: P
 
 def test_all_that_is_held_is_bounded_and_too_much_is_left(tmp_path: Path) -> None:
     with site(tmp_path) as one:
-        peers = [one.peer()[0] for _ in range(80)]
+        peers = [one.peer()[0] for _ in range(200)]
         begin = message(1, pixels=60_000)[:60_000]
         for theirs in peers:
             theirs.sendall(begin)
             one.wait()
         held = len(peers) - len(one.left)
-        assert 60 <= held <= (4 << 20) // len(begin)
+        assert 100 <= held <= (8 << 20) // len(begin)
         assert set(one.left) == {begin}
 
 

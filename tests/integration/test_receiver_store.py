@@ -251,7 +251,7 @@ def test_an_object_over_the_cap_ends_its_association_and_leaves_nothing(tmp_path
 
 @KINDS
 def test_a_slow_engine_delays_answers_and_loses_nothing(tmp_path: Path, process: bool) -> None:
-    """F41."""
+    """F41. Each process has its share of what may be unconfirmed."""
     limits = Limits(unconfirmed=4)
     with (
         receiver(tmp_path / "s", process=process, limits=limits) as heard,
@@ -264,7 +264,7 @@ def test_a_slow_engine_delays_answers_and_loses_nothing(tmp_path: Path, process:
             while answered < 40:
                 assert peer.store(raw.data_set()) == 0
                 answered += 1
-        assert 3 <= answered <= 8
+        assert 2 <= answered <= 8
         with raw.Peer(heard.port) as other:
             other.associate()
             assert other.echo() == 0

@@ -398,13 +398,18 @@ def test_a_receiver_that_is_killed_in_the_middle_of_a_c_get_is_made_up_for(
 
 def _receivers(pid: int) -> list[int]:
     """Return the receiver's processes of a run."""
-    found = []
+    children = []
     for thread in Path(f"/proc/{pid}/task").glob("*/children"):
         with suppress(OSError):  # it has ended meanwhile
-            for child in thread.read_text().split():
-                if b"receive.process" in Path(f"/proc/{child}/cmdline").read_bytes():
-                    found.append(int(child))
-    return found
+            children += thread.read_text().split()
+    return [int(child) for child in children if b"receive.process" in _command(child)]
+
+
+def _command(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def _window_that_ends_soon(job: Job) -> None:

@@ -17,6 +17,7 @@ from pydicombatch.receive.process import wire
 from pydicombatch.receive.process.parent import ProcessReceiver
 from pydicombatch.receive.server.admission import Admission, Meter, Progress, admission, deadline
 from pydicombatch.receive.server.desk import Desk
+from pydicombatch.receive.server.outlet import Kept, Kind
 from pydicombatch.receive.server.receiver import ThreadReceiver
 from pydicombatch.receive.server.settings import Durability, Limits, Settings, TlsFiles
 from pydicombatch.receive.upperlayer.phase import Phase
@@ -164,16 +165,15 @@ def test_what_is_said_over_the_channel_arrives_however_it_is_cut(
     arrival: Arrival, expectation: Expectation, cuts: list[int]
 ) -> None:
     one = arrival
-    packed = wire.pack(
-        one.file.name, one.identifiers, one.transfer_syntax_uid, one.size, one.requests
-    )
-    said = wire.encode({"arrivals": [packed]})
+    kind = Kind(one.identifiers, one.transfer_syntax_uid, one.requests)
+    kept = [Kept(one.file.name, one.identifiers.sop_instance_uid, one.size)]
+    said = wire.encode({"arrivals": [[wire.pack_kind(kind), kept]]})
     said += wire.encode({"expect": wire.pack_expectation(expectation)})
     places = sorted({0, len(said), *(cut % len(said) for cut in cuts)})
     lines, heard = wire.Lines(), []
     for begin, end in itertools.pairwise(places):
         heard += lines.take(said[begin:end])
-    assert wire.unpack_arrival(heard[0]["arrivals"][0]) == arrival
+    assert wire.unpack_kept(heard[0]["arrivals"][0]) == [arrival]
     assert wire.unpack_expectation(heard[1]["expect"]) == expectation
 
 

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from pydicombatch.core.errors import ConfigError, as_fatal
 from pydicombatch.core.model import Identifiers
 from pydicombatch.receive.process import siblings, wire
 from pydicombatch.receive.process.line import Line
+from pydicombatch.receive.server.outlet import Kept, Kind
 from pydicombatch.receive.server.service import Service
 from pydicombatch.receive.server.settings import Settings
 
@@ -100,7 +101,8 @@ class Engine:
         self._lines = lines
         self._service = service
         self._unsent = bytearray()
-        self._arrivals: list[list[Any]] = []  # packed
+        self._arrivals: list[list[Any]] = []  # packed: what instances are, and which
+        self._untold = 0  # instances of them
         self._since = 0.0
         self._untaken = 0
         self._asked: dict[int, Callable[[tuple[int, ...]], None]] = {}
@@ -117,15 +119,14 @@ class Engine:
             "close": lambda _: service.stop(),
         }
 
-    def announce(
-        self, file: str, found: Identifiers, syntax: str, size: int, requests: tuple[int, ...]
-    ) -> None:
-        """Tell of an instance that is durable in the spool; never blocks."""
-        self._untaken += 1
+    def announce(self, kind: Kind, kept: Sequence[Kept]) -> None:
+        """Tell of instances that are durable in the spool; never blocks."""
+        self._untaken += len(kept)
         if not self._arrivals:
             self._since = time.monotonic()
-        self._arrivals.append(wire.pack(file, found, syntax, size, requests))
-        if len(self._arrivals) >= _MOST_TOGETHER:
+        self._arrivals.append([wire.pack_kind(kind), kept])
+        self._untold += len(kept)
+        if self._untold >= _MOST_TOGETHER:
             self._tell_arrivals()
 
     def backlog(self) -> int:
@@ -191,6 +192,7 @@ class Engine:
         if self._arrivals:
             self._unsent += wire.encode({"arrivals": self._arrivals})
             self._arrivals.clear()
+            self._untold = 0
 
     def _flush(self) -> None:
         try:

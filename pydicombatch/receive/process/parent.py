@@ -270,7 +270,7 @@ class ProcessReceiver:
             getattr(self, f"_on_{name}")(channel, value)
 
     def _on_arrivals(self, channel: Channel, packed: list[list[Any]]) -> None:
-        together = [wire.unpack_arrival(one) for one in packed]
+        together = [arrival for one in packed for arrival in wire.unpack_kept(one)]
         for arrival in together:
             self._custody.note(arrival)
         if self._handover is not None:

@@ -2,12 +2,12 @@
 
 import json
 from base64 import b64decode, b64encode
-from pathlib import PurePath
 from typing import Any
 
 from pydicombatch.core.adoption import Adoption, Returned
 from pydicombatch.core.attribution import Expectation
 from pydicombatch.core.model import Arrival, Identifiers, Origin
+from pydicombatch.receive.server.outlet import Kind, arrivals
 
 Message = dict[str, Any]
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
@@ -39,17 +39,15 @@ class Lines:
         return [json.loads(line) for line in lines]
 
 
-def pack(
-    file: str, found: Identifiers, syntax: str, size: int, requests: tuple[int, ...]
-) -> list[Any]:
-    """Turn what makes an `Arrival` into plain values."""
-    return [file, pack_identifiers(found), syntax, size, requests]
+def pack_kind(kind: Kind) -> list[Any]:
+    """Turn what instances have in common into plain values."""
+    return [pack_identifiers(kind.identifiers), kind.transfer_syntax_uid, kind.requests]
 
 
-def unpack_arrival(values: list[Any]) -> Arrival:
-    """Read what `pack` wrote."""
-    file, identifiers, syntax, size, requests = values
-    return Arrival(PurePath(file), Identifiers(*identifiers), syntax, size, tuple(requests))
+def unpack_kept(values: list[Any]) -> list[Arrival]:
+    """Read a `pack_kind` and the list of `Kept` that follows it."""
+    (identifiers, syntax, requests), kept = values
+    return arrivals(Kind(Identifiers(*identifiers), syntax, tuple(requests)), kept)
 
 
 def pack_identifiers(found: Identifiers) -> list[str]:

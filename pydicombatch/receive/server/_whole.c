@@ -1,4 +1,4 @@
-/* Small C-STORE messages that lie in memory as a whole: recognised, kept and answered.
+/* C-STORE messages that lie in memory as a whole: recognised, kept and answered.
  *
  * `parse` is pure and takes only what is entirely ordinary; of everything else it says "not mine",
  * and the state machine and the header reader in Python judge it. `serve` takes, of what `parse`
@@ -37,6 +37,7 @@ enum {
     LONGEST_VALUE = 1024,
     LONGEST_RESPONSE = 512, /* one with two UIDs has 220 */
     MOST_CANDIDATES = 8, /* places that look like pixel data */
+    MOST_PIECES = 64,    /* P-DATA-TFs of a data set */
     SHORT_HEAD = 8,
     LONG_HEAD = 12
 };
@@ -246,11 +247,20 @@ static size_t read_header(Span set, int kind, Span values[VALUES]) {
     return values[INSTANCE].data && values[SERIES_UID].data ? position : 0;
 }
 
-/* Whether the data set ends where something that looks like its pixel data says. */
-static int is_whole(Span set, size_t position) {
+typedef struct {
+    size_t total; /* bytes of the message; or how many are needed at least to judge it */
+    int context, count;
+    size_t size; /* of the data set, bytes */
+    Command command;
+    Span values[VALUES], pieces[MOST_PIECES]; /* of the data set */
+} Message;
+
+/* Whether the data set ends where something in its first piece says that looks like pixel data. */
+static int is_whole(const Message *all, size_t position) {
     static const unsigned char pixels[] = {0xE0, 0x7F, 0x10, 0x00};
     static const unsigned char delimiter[] = {0xFE, 0xFF, 0xDD, 0xE0, 0, 0, 0, 0};
 
+    Span set = all->pieces[0], last = all->pieces[all->count - 1];
     for (int candidate = 0; candidate < MOST_CANDIDATES && position < set.size; candidate++) {
         const unsigned char *found =
             memmem(set.data + position, set.size - position, pixels, sizeof pixels);
@@ -265,21 +275,23 @@ static int is_whole(Span set, size_t position) {
             return 0;
         uint32_t length = little32(found + head - 4);
         if (length == UNDEFINED)
-            return set.size - at - head >= sizeof delimiter &&
-                   !memcmp(set.data + set.size - sizeof delimiter, delimiter, sizeof delimiter);
-        if (length > set.size - at - head)
+            return last.size >= sizeof delimiter && all->size - at - head >= sizeof delimiter &&
+                   !memcmp(last.data + last.size - sizeof delimiter, delimiter, sizeof delimiter);
+        if (length > all->size - at - head)
             return 0;
         position = at + head + length;
-        if (position == set.size)
+        if (position == all->size)
             return 1;
     }
     return 0;
 }
 
+enum { DATA = 0, COMMAND = 1, LAST = 2 }; /* PS3.8 E.2 */
+
 /* Read a P-DATA-TF that begins at `position` and holds one value. Returns how many bytes the
  * message has up to its end, 0 if it is not mine; `*value` has data only when all of it is there. */
-static size_t read_unit(Span all, size_t position, int control, uint32_t longest, int *context,
-                        Span *value) {
+static size_t read_unit(Span all, size_t position, int kind, uint32_t longest, int *context,
+                        int *control, Span *value) {
     const unsigned char *head = all.data + position;
     size_t left = all.size - position;
 
@@ -291,20 +303,37 @@ static size_t read_unit(Span all, size_t position, int control, uint32_t longest
     uint32_t length = big32(head + 2), inner = big32(head + PDU_HEADER);
     if (length < PDV_HEADER || inner != length - 4 || length - PDV_HEADER > longest)
         return 0;
-    if (head[11] != control || (*context >= 0 && head[10] != *context))
+    if ((head[11] & ~LAST) != kind || (*context >= 0 && head[10] != *context))
         return 0;
     *context = head[10];
+    *control = head[11];
     if (left >= PDU_HEADER + (size_t)length)
         *value = (Span){head + START, length - PDV_HEADER};
     return position + PDU_HEADER + length;
 }
 
-typedef struct {
-    size_t total; /* bytes of the message; or how many are needed at least to judge it */
-    int context;
-    Command command;
-    Span data, values[VALUES];
-} Message;
+/* Read the P-DATA-TFs of a data set. As `read_unit`; `*last` is set when all are there. */
+static size_t read_pieces(Span all, size_t position, uint32_t room, unsigned long longest,
+                          Message *found, int *last) {
+    Span value;
+    int control = DATA;
+
+    found->count = 0;
+    found->size = 0;
+    while (!*last) {
+        unsigned long left = longest - found->size;
+        position = read_unit(all, position, DATA, left < room ? (uint32_t)left : room,
+                             &found->context, &control, &value);
+        if (!position || !value.data)
+            return position;
+        if (found->count == MOST_PIECES)
+            return 0;
+        found->pieces[found->count++] = value;
+        found->size += value.size;
+        *last = control & LAST;
+    }
+    return position;
+}
 
 enum { LEFT, WANTS_MORE, WHOLE };
 
@@ -312,16 +341,15 @@ enum { LEFT, WANTS_MORE, WHOLE };
 static int read_message(Span all, const char *kinds, size_t count, unsigned long max_pdu,
                         unsigned long longest, Message *found) {
     Span set;
-    int kind = NOT_MINE;
+    int kind = NOT_MINE, control = 0, last = 0;
     size_t behind, end;
     uint32_t room = max_pdu < PDV_HEADER    ? 0
                     : max_pdu > 0x7FFFFFFFu ? 0x7FFFFFFFu
                                             : (uint32_t)max_pdu - PDV_HEADER;
-    uint32_t data_room = longest < room ? (uint32_t)longest : room;
 
     found->context = -1;
-    behind = read_unit(all, 0, 3, room < LONGEST_COMMAND ? room : LONGEST_COMMAND, &found->context,
-                       &set);
+    behind = read_unit(all, 0, COMMAND, room < LONGEST_COMMAND ? room : LONGEST_COMMAND,
+                       &found->context, &control, &set);
     if (found->context >= 0)
         kind = (size_t)found->context < count ? kinds[found->context] : NOT_MINE;
     if (!behind || (found->context >= 0 && kind != EXPLICIT && kind != IMPLICIT))
@@ -329,16 +357,15 @@ static int read_message(Span all, const char *kinds, size_t count, unsigned long
     found->total = behind;
     if (!set.data)
         return WANTS_MORE;
-    if (!read_command(set, &found->command))
+    if (!(control & LAST) || !read_command(set, &found->command))
         return LEFT;
-    found->total = read_unit(all, behind, 2, data_room, &found->context, &found->data);
+    found->total = read_pieces(all, behind, room, longest, found, &last);
     if (!found->total)
         return LEFT;
-    if (!found->data.data)
+    if (!last)
         return WANTS_MORE;
-    end = read_header(found->data, kind, found->values);
-    if (!end || !is_whole(found->data, end) ||
-        !equal(found->values[CLASS], found->command.sop_class) ||
+    end = read_header(found->pieces[0], kind, found->values);
+    if (!end || !is_whole(found, end) || !equal(found->values[CLASS], found->command.sop_class) ||
         !equal(found->values[INSTANCE], found->command.sop_instance))
         return LEFT;
     return WHOLE;
@@ -348,6 +375,18 @@ static int read_message(Span all, const char *kinds, size_t count, unsigned long
 #define TEXT(one) (const char *)(one).data, (Py_ssize_t)(one).size
 #define VALUE(one) (const char *)((one).data ? (one).data : (const unsigned char *)""), \
                    (Py_ssize_t)(one).size
+
+/* Where the pieces of a data set begin, and how long they are. */
+static PyObject *places(const Message *one, const unsigned char *begin) {
+    PyObject *all = PyTuple_New(one->count);
+    for (int i = 0; all && i < one->count; i++) {
+        PyObject *place = Py_BuildValue("nn", one->pieces[i].data - begin,
+                                        (Py_ssize_t)one->pieces[i].size);
+        if (!place || PyTuple_SetItem(all, i, place)) /* takes `place`, whatever becomes of it */
+            Py_CLEAR(all);
+    }
+    return all;
+}
 
 static PyObject *parse(PyObject *module, PyObject *arguments) {
     Py_buffer view;
@@ -369,12 +408,11 @@ static PyObject *parse(PyObject *module, PyObject *arguments) {
         result = PyLong_FromSize_t(found.total);
     else
         result = Py_BuildValue(
-            "nnniIz#i(s#s#s#s#s#s#)", (Py_ssize_t)found.total, found.data.data - all.data,
-            (Py_ssize_t)found.data.size, found.context, found.command.message_id,
-            TEXT(found.command.originator), found.command.originator_id, VALUE(found.values[CLASS]),
-            VALUE(found.values[INSTANCE]), VALUE(found.values[STUDY]),
-            VALUE(found.values[SERIES_UID]), VALUE(found.values[PATIENT]),
-            VALUE(found.values[ACCESSION]));
+            "nNiIz#i(s#s#s#s#s#s#)", (Py_ssize_t)found.total, places(&found, all.data),
+            found.context, found.command.message_id, TEXT(found.command.originator),
+            found.command.originator_id, VALUE(found.values[CLASS]), VALUE(found.values[INSTANCE]),
+            VALUE(found.values[STUDY]), VALUE(found.values[SERIES_UID]),
+            VALUE(found.values[PATIENT]), VALUE(found.values[ACCESSION]));
     PyBuffer_Release(&view);
     return result;
 }
@@ -417,8 +455,8 @@ static int sync_names(int directory) {
 
 /* Write, sync, close, name, sync the name: then it is kept. 0 or an error number. */
 static int seal(int directory, int file, const char *part, const char *name, struct iovec *pieces,
-                int sync) {
-    int error = write_all(file, pieces, 2);
+                int count, int sync) {
+    int error = write_all(file, pieces, count);
     if (!error && sync)
         error = sync_file(file);
     if (close(file) && !error)
@@ -445,8 +483,8 @@ typedef struct {
     char kinds[256];
     unsigned long max_pdu, longest;
     Span ids; /* the requests, as a name of a file tells them */
-    unsigned char *held; /* a message that is not all there, for a moment */
-    size_t held_size;
+    unsigned char *held; /* a message that is not all there, for a moment; then for the next one */
+    size_t held_size, held_room, usual; /* bytes: of it, that there is room for, of the last one */
     long long since; /* milliseconds; 0: nothing is held */
     int asked_context, asked_id; /* of a C-GET of ours that these are the instances of; -1: none */
     long long kept_at;           /* milliseconds */
@@ -473,7 +511,7 @@ typedef struct {
     unsigned char rest[LONGEST_RESPONSE]; /* of the answer, what the peer has not taken */
 } Kept;
 
-enum { MOST_TOGETHER = 64, MOST_EVENTS = 64, MOST_HELD = 4 << 20, LONGEST_HELD = 200 };
+enum { MOST_TOGETHER = 64, MOST_EVENTS = 64, MOST_HELD = 8 << 20, LEAST_ROOM = 1 << 16, LONGEST_HELD = 200 };
 enum { LONGEST_LULL = 500 }; /* milliseconds of counts alone, until they are told as a sign of life */
 
 static Session *session_of(const Server *one, int peer) {
@@ -483,7 +521,7 @@ static Session *session_of(const Server *one, int peer) {
 static void dismiss_one(Server *one, int peer) {
     Session *session = session_of(one, peer);
     if (session) {
-        one->held -= session->held_size;
+        one->held -= session->held_room;
         free(session->held);
         free(session);
         one->sessions[peer] = NULL;
@@ -497,27 +535,38 @@ static long long milliseconds(void) {
 }
 
 /* Put what is held at the beginning of the buffer; returns how much that is. */
-static size_t let_go(Server *one, Session *session, const Py_buffer *buffer) {
+static size_t let_go(Session *session, const Py_buffer *buffer) {
     size_t size = session->held_size;
-    if (size) {
+    if (size)
         memcpy(buffer->buf, session->held, size);
-        free(session->held);
-        session->held = NULL;
-        session->held_size = 0;
-        one->held -= size;
-    }
+    session->held_size = 0;
     return size;
 }
 
-/* Hold the beginning of a message; 0: there is no room. */
-static int hold(Server *one, int peer, Span all) {
-    Session *session = session_of(one, peer);
-    int yes = 1;
-    if (one->held + all.size > MOST_HELD || !(session->held = malloc(all.size)))
+/* Make room for a message of so many bytes; 0: there is none. */
+static int widen(Server *one, Session *session, size_t room) {
+    unsigned char *more;
+    if (room <= session->held_room)
+        return 1;
+    if (one->held + room - session->held_room > MOST_HELD || !(more = realloc(session->held, room)))
         return 0;
-    memcpy(session->held, all.data, all.size);
+    one->held += room - session->held_room;
+    session->held = more;
+    session->held_room = room;
+    return 1;
+}
+
+/* Hold the beginning of a message that has `total` bytes at least; 0: there is no room. Those that
+ * begin before all is told are likely to have as many as the last one. */
+static int hold(Server *one, int peer, Span all, size_t total) {
+    Session *session = session_of(one, peer);
+    int yes = 1, is_here = all.data == session->held;
+    size_t room = total > session->usual ? total : session->usual;
+    if (!widen(one, session, room > LEAST_ROOM ? room : LEAST_ROOM))
+        return 0;
+    if (!is_here)
+        memcpy(session->held, all.data, all.size);
     session->held_size = all.size;
-    one->held += all.size;
     if (!session->since)
         session->since = milliseconds();
     /* Nagle's algorithm holds back the rest until we acknowledge */
@@ -564,9 +613,9 @@ static size_t counts_before(const Session *like, Span all) {
 
     while (like->asked_context >= 0) {
         Span set;
-        int context = like->asked_context;
-        size_t end = read_unit(all, position, 3, LONGEST_COMMAND, &context, &set);
-        if (!set.data || !is_count(set, like->asked_id))
+        int context = like->asked_context, control = 0;
+        size_t end = read_unit(all, position, COMMAND, LONGEST_COMMAND, &context, &control, &set);
+        if (!set.data || !(control & LAST) || !is_count(set, like->asked_id))
             break;
         position = end;
     }
@@ -574,27 +623,21 @@ static size_t counts_before(const Session *like, Span all) {
 }
 
 /* Take what came from a peer: LEFT to the interpreter, held as it WANTS_MORE, or kept WHOLE. */
-static int take(Server *one, int peer, Span all, Kept *kept) {
+static int take(Server *one, int peer, Span all, size_t longest, Kept *kept) {
     Session *like = session_of(one, peer);
     Message found;
 
-    size_t counts = counts_before(like, all);
-    if (counts && milliseconds() - like->kept_at > LONGEST_LULL)
-        return LEFT;
-    all = (Span){all.data + counts, all.size - counts};
-    if (!all.size) {
-        like->since = 0;
-        return WANTS_MORE;
-    }
     int said =
         read_message(all, like->kinds, sizeof like->kinds, like->max_pdu, like->longest, &found);
-    if (said == WANTS_MORE && hold(one, peer, all))
+    if (said == WANTS_MORE && found.total <= longest && hold(one, peer, all, found.total))
         return WANTS_MORE;
     if (said != WHOLE || found.total != all.size || !is_like(&found, &like->like) ||
         prepare(one) < 0)
         return LEFT;
     like->since = 0;
     like->kept_at = milliseconds();
+    like->held_size = 0;
+    like->usual = found.total;
     Span uid = found.command.sop_instance;
     memcpy(like->meta + like->meta_uid, uid.data, uid.size);
     memcpy(like->response + like->response_uid, uid.data, uid.size);
@@ -602,8 +645,9 @@ static int take(Server *one, int peer, Span all, Kept *kept) {
     like->response[like->response_id + 1] = (unsigned char)(found.command.message_id >> 8);
     int size = snprintf(kept->name, sizeof kept->name, "%s-%.*s-%08llu.dcm", one->run,
                         (int)like->ids.size, (const char *)like->ids.data, ++one->count);
-    struct iovec pieces[2] = {{like->meta, like->meta_size},
-                              {(void *)found.data.data, found.data.size}};
+    struct iovec pieces[1 + MOST_PIECES] = {{like->meta, like->meta_size}};
+    for (int i = 0; i < found.count; i++)
+        pieces[1 + i] = (struct iovec){(void *)found.pieces[i].data, found.pieces[i].size};
     int file = one->spare;
     one->spare = -1;
     if (size >= (int)sizeof kept->name) {
@@ -611,7 +655,7 @@ static int take(Server *one, int peer, Span all, Kept *kept) {
         unlinkat(one->directory, one->part, 0);
         return LEFT;
     }
-    if (seal(one->directory, file, one->part, kept->name, pieces, one->sync)) {
+    if (seal(one->directory, file, one->part, kept->name, pieces, 1 + found.count, one->sync)) {
         unlinkat(one->directory, one->part, 0);
         unlinkat(one->directory, kept->name, 0);
         return LEFT;
@@ -622,13 +666,48 @@ static int take(Server *one, int peer, Span all, Kept *kept) {
     if (sent < 0)
         shutdown(peer, SHUT_RDWR); /* it has gone; the interpreter will see that */
     kept->peer = peer;
-    kept->file_size = like->meta_size + found.data.size;
+    kept->file_size = like->meta_size + found.size;
     memcpy(kept->uid, uid.data, uid.size);
     kept->uid[uid.size] = 0;
     if (kept->unsent)
         dismiss_one(one, peer); /* frees `like` */
     prepare(one);
     return WHOLE;
+}
+
+/* Take what came behind counts. Counts alone are LEFT now and then: they are a sign of life; and so
+ * are those whose first bytes had to be held, as they could have been an instance's. */
+static int take_behind_counts(Server *one, int peer, Span came, size_t longest, Kept *kept) {
+    const Session *session = session_of(one, peer);
+    size_t counts = counts_before(session, came);
+
+    if (counts && (came.data == session->held || milliseconds() - session->kept_at > LONGEST_LULL))
+        return LEFT;
+    if (counts == came.size)
+        return WANTS_MORE;
+    return take(one, peer, (Span){came.data + counts, came.size - counts}, longest, kept);
+}
+
+/* Receive from a peer, and take it. Of what is LEFT, `*got` bytes are in the buffer; 0: the peer has
+ * hung up. */
+static int receive(Server *one, int peer, const Py_buffer *buffer, Kept *kept, Py_ssize_t *got) {
+    Session *session = session_of(one, peer);
+    size_t held = session->held_size;
+    unsigned char *into = held ? session->held : buffer->buf;
+    size_t room = held ? session->held_room : (size_t)buffer->len;
+
+    *got = 0;
+    ssize_t size = recv(peer, into + held, room - held, 0);
+    if (size <= 0)
+        return size < 0 && (errno == EAGAIN || errno == EINTR) ? WANTS_MORE : LEFT;
+    Span all = {into, held + (size_t)size};
+    int said = take_behind_counts(one, peer, all, (size_t)buffer->len, kept);
+    if (said != LEFT)
+        return said;
+    if (held)
+        memcpy(buffer->buf, session->held, all.size);
+    *got = (Py_ssize_t)all.size;
+    return LEFT;
 }
 
 static void free_server(PyObject *capsule) {
@@ -809,25 +888,18 @@ static PyObject *serve(PyObject *module, PyObject *arguments) {
     long long now = milliseconds(), end = now + timeout;
     pending = find_stale(one, now);
     if (pending >= 0)
-        got = (Py_ssize_t)let_go(one, session_of(one, pending), &buffer);
+        got = (Py_ssize_t)let_go(session_of(one, pending), &buffer);
     while (pending < 0) {
         int count = epoll_wait(epoll, events, MOST_EVENTS, now < end ? (int)(end - now) : 0);
         for (int i = 0; i < count && pending < 0; i++) {
             int peer = events[i].data.fd, said = WHOLE;
             Session *session = session_of(one, peer);
             if (session && (events[i].events != EPOLLIN || !limit)) {
-                got = (Py_ssize_t)let_go(one, session, &buffer);
+                got = (Py_ssize_t)let_go(session, &buffer);
                 said = got ? LEFT : WHOLE;
             } else if (session && kept < limit) {
-                size_t held = let_go(one, session, &buffer);
-                got = recv(peer, (char *)buffer.buf + held, (size_t)buffer.len - held, 0);
-                if (got > 0 || (got < 0 && held && (errno == EAGAIN || errno == EINTR)))
-                    got = (Py_ssize_t)held + (got > 0 ? got : 0);
-                if (got > 0)
-                    said = take(one, peer, (Span){buffer.buf, (size_t)got}, done + kept);
-                else if (got == 0 || (errno != EAGAIN && errno != EINTR))
-                    said = LEFT;
-                if (said == WHOLE && got > 0 && !kept++ && milliseconds() + patience < end)
+                said = receive(one, peer, &buffer, done + kept, &got);
+                if (said == WHOLE && !kept++ && milliseconds() + patience < end)
                     end = milliseconds() + patience;
                 if (said != LEFT)
                     continue;
@@ -848,15 +920,24 @@ static PyObject *serve(PyObject *module, PyObject *arguments) {
         dismiss_one(one, pending);
     Py_END_ALLOW_THREADS;
     list = PyList_New(0);
-    for (int i = 0; list && i < kept; i++) {
-        PyObject *item =
-            Py_BuildValue("issny#", done[i].peer, done[i].name, done[i].uid,
-                          (Py_ssize_t)done[i].file_size, done[i].rest, (Py_ssize_t)done[i].unsent);
+    PyObject *unsent = PyDict_New();
+    for (int i = 0; list && unsent && i < kept; i++) {
+        const Kept *next = done + i;
+        PyObject *item = Py_BuildValue("i(ssn)", next->peer, next->name, next->uid,
+                                       (Py_ssize_t)next->file_size);
         if (!item || PyList_Append(list, item))
             Py_CLEAR(list);
         Py_XDECREF(item);
+        PyObject *peer = next->unsent ? PyLong_FromLong(next->peer) : NULL;
+        PyObject *rest = next->unsent ? PyBytes_FromStringAndSize((const char *)next->rest,
+                                                                  (Py_ssize_t)next->unsent)
+                                      : NULL;
+        if (next->unsent && (!peer || !rest || PyDict_SetItem(unsent, peer, rest)))
+            Py_CLEAR(unsent);
+        Py_XDECREF(peer);
+        Py_XDECREF(rest);
     }
-    PyObject *waiting = list ? PyList_New(0) : NULL;
+    PyObject *waiting = list && unsent ? PyList_New(0) : NULL;
     for (int i = 0; waiting && i < ready; i++) {
         PyObject *item = PyLong_FromLong(others[i].data.fd);
         if (!item || PyList_Append(waiting, item))
@@ -864,8 +945,10 @@ static PyObject *serve(PyObject *module, PyObject *arguments) {
         Py_XDECREF(item);
     }
     if (waiting)
-        result = Py_BuildValue("OOinKK", list, waiting, pending, got, one->parts, one->count);
+        result =
+            Py_BuildValue("OOOinKK", list, unsent, waiting, pending, got, one->parts, one->count);
     Py_XDECREF(list);
+    Py_XDECREF(unsent);
     Py_XDECREF(waiting);
     free(done);
     PyBuffer_Release(&buffer);
@@ -884,8 +967,9 @@ static PyMethodDef methods[] = {
     {"dismiss", dismiss, METH_VARARGS,
      "dismiss(server, peer) -> what it has sent already; the rest is left to the interpreter"},
     {"serve", serve, METH_VARARGS,
-     "serve(server, epoll, buffer, timeout, limit, patience, parts, count) -> [(peer, name, uid, "
-     "size, unsent)], [ready], peer whose bytes are in the buffer or -1, how many, parts, count"},
+     "serve(server, epoll, buffer, timeout, limit, patience, parts, count) -> [(peer, (name, uid, "
+     "size))], {peer: what it has not taken of the last answer}, [ready], peer whose bytes are in "
+     "the buffer or -1, how many, parts, count"},
     {NULL, NULL, 0, NULL}};
 
 static struct PyModuleDef definition = {

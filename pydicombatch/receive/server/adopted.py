@@ -6,15 +6,16 @@ to the one who asked, together with the connection.
 
 import socket
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Protocol
 
 from pydicombatch.core.adoption import Adoption, Returned
-from pydicombatch.core.model import Identifiers
 from pydicombatch.receive.server.connection import Connection
 from pydicombatch.receive.server.delivery import Delivery
 from pydicombatch.receive.server.host import Host
 from pydicombatch.receive.server.incoming import TOO_LARGE, Incoming
 from pydicombatch.receive.server.intake import Intake
+from pydicombatch.receive.server.outlet import Kept, Kind
 from pydicombatch.receive.server.settings import Limits
 from pydicombatch.receive.upperlayer.command import SUCCESS
 from pydicombatch.receive.upperlayer.machine import Association
@@ -141,9 +142,10 @@ class AdoptedConnection(Connection):
         if not self._knows_some:  # else each has to be looked at
             super()._offer(last)
 
-    def _served(self, found: Identifiers, unsent: bytes) -> None:
-        self._stored[found.sop_class_uid].append(found.sop_instance_uid)
-        super()._served(found, unsent)
+    def _served(self, kind: Kind, kept: Sequence[Kept], unsent: bytes) -> None:
+        stored = self._stored[kind.identifiers.sop_class_uid]
+        stored.extend(uid for _, uid, _ in kept)
+        super()._served(kind, kept, unsent)
 
     def _answer(self, status: int, comment: str) -> None:
         command = self.association.unanswered

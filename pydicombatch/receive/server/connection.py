@@ -3,15 +3,15 @@
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pydicombatch.core.log import EventLog
-from pydicombatch.core.model import Identifiers
 from pydicombatch.receive.server.admission import Progress, deadline
 from pydicombatch.receive.server.delivery import Delivery
 from pydicombatch.receive.server.host import Host
 from pydicombatch.receive.server.incoming import Incoming
 from pydicombatch.receive.server.intake import Intake
+from pydicombatch.receive.server.outlet import Kept, Kind
 from pydicombatch.receive.server.rapid import Peer
 from pydicombatch.receive.server.settings import Limits
 from pydicombatch.receive.server.times import Times
@@ -158,8 +158,8 @@ class Connection:
         self._host.count(size)
         return size
 
-    def _served(self, found: Identifiers, unsent: bytes) -> None:  # noqa: ARG002 - of `Peer`
-        """Note that a message went the shortest way, and was answered."""
+    def _served(self, kind: Kind, kept: Sequence[Kept], unsent: bytes) -> None:  # noqa: ARG002
+        """Note that messages went the shortest way, and were answered."""
         self._times.note(self.association, 1, 1)
         if unsent:
             self._unsent, self._times.unsent_since = unsent, time.monotonic()

@@ -4,16 +4,15 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
 
 from pydicombatch.core.element_walk import UnreadableError
 from pydicombatch.core.log import EventLog
-from pydicombatch.core.model import Identifiers, Origin
+from pydicombatch.core.model import Origin
 from pydicombatch.receive.server import rapid
 from pydicombatch.receive.server.commit import Committer, Job
 from pydicombatch.receive.server.desk import Desk
 from pydicombatch.receive.server.directory import SpoolDirectory
-from pydicombatch.receive.server.header import LONGEST, Reader
+from pydicombatch.receive.server.header import Reader
 from pydicombatch.receive.server.incoming import (
     EMPTY,
     KEPT,
@@ -25,7 +24,8 @@ from pydicombatch.receive.server.incoming import (
 )
 from pydicombatch.receive.server.inspect import Inspected, inspect
 from pydicombatch.receive.server.lane import Lane, Post
-from pydicombatch.receive.server.rapid import Model, Peer, Rapid
+from pydicombatch.receive.server.outlet import Kept, Kind, Outlet
+from pydicombatch.receive.server.rapid import Peer, Rapid
 from pydicombatch.receive.server.settings import Settings
 from pydicombatch.receive.upperlayer.events import StoreBegun
 
@@ -33,24 +33,6 @@ Answer = Callable[[int, str], None]
 _LOOK_AT_ROOM = 0.25  # seconds between two looks at the free space
 
 log = EventLog(__name__)
-
-
-class Outlet(Protocol):
-    """The engine's side, as the receiver sees it."""
-
-    def announce(
-        self, file: str, found: Identifiers, syntax: str, size: int, requests: tuple[int, ...]
-    ) -> None:
-        """Tell of an instance that is durable in the spool, as in `Arrival`; never blocks."""
-
-    def backlog(self) -> int:
-        """Return how many announcements were not taken yet."""
-
-    def ask(self, instance: Identifiers, decide: Callable[[tuple[int, ...]], None]) -> None:
-        """Find requests sent earlier that name this instance; `decide` runs in the loop."""
-
-    def room(self, *, enough: bool) -> None:
-        """Tell that the spool's file system has fallen below its floor, or has room again."""
 
 
 class Intake:
@@ -163,7 +145,7 @@ class Intake:
                 self._outlet.announce,
                 syncs=self._committer.syncs,
                 max_pdu=one.max_pdu,
-                longest=min(LONGEST, one.limits.largest_object),
+                longest=min(rapid.LARGEST, one.limits.largest_object),
             )
         return self._rapid
 
@@ -183,12 +165,11 @@ class Intake:
         if self._rapid is None or self._desk.tells_series_apart or last.refusal is not None:
             return
         found, requests = last.identifiers, last.requests
-        if found is None or not requests or last.size > LONGEST:
+        if found is None or not requests or last.size > rapid.LARGEST:
             return
         # what the ledger said of one instance need not be true of the others
         if self._desk.decide(found, last.origin) == requests:
-            model = Model(last.command, found, last.transfer_syntax_uid, requests)
-            self._rapid.enroll(peer, model)
+            self._rapid.enroll(peer, last.command, Kind(found, last.transfer_syntax_uid, requests))
 
     def tick(self) -> None:
         """Look at the free space, give answers that were held back, prepare for the next."""
@@ -264,8 +245,9 @@ class Intake:
     def _announce(self, incoming: Incoming, name: str, requests: tuple[int, ...]) -> None:
         identifiers = incoming.identifiers
         if identifiers is not None:
-            syntax, size = incoming.transfer_syntax_uid, incoming.file_size
-            self._outlet.announce(name, identifiers, syntax, size, requests)
+            kind = Kind(identifiers, incoming.transfer_syntax_uid, requests)
+            one = Kept(name, identifiers.sop_instance_uid, incoming.file_size)
+            self._outlet.announce(kind, (one,))
 
     def _refuse(self, incoming: Incoming, refusal: Refusal, answer: Answer) -> None:
         self._active.discard(incoming)

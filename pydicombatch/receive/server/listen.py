@@ -5,7 +5,8 @@ import socket
 
 from pydicombatch.core.errors import ConfigError
 
-BACKLOG = 512
+# A SYN that finds no place is sent again a second later; Linux allows 4096 (net.core.somaxconn)
+BACKLOG = 4096
 
 
 def listen(port: int, bind: str) -> socket.socket:

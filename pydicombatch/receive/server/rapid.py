@@ -4,8 +4,8 @@ Compiled code waits for all sockets, and keeps and answers such messages by itse
 it leaves to those who read it. What it may do was decided for the message before.
 """
 
-from collections.abc import Callable
-from dataclasses import fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from functools import lru_cache
 from importlib import import_module
 from types import ModuleType
@@ -15,6 +15,7 @@ from pydicombatch.core.file_meta import file_meta
 from pydicombatch.core.model import Identifiers
 from pydicombatch.receive.server import header
 from pydicombatch.receive.server.directory import SpoolDirectory, joined
+from pydicombatch.receive.server.outlet import Kept, Kind
 from pydicombatch.receive.upperlayer.command import SUCCESS, Command
 
 compiled: ModuleType | None
@@ -23,22 +24,15 @@ try:
 except ImportError:  # installed without a compiler
     compiled = None
 
+# bytes of a data set; a message as a whole fits into what is read at once (`loop.BUFFER`)
+LARGEST = (1 << 20) - (1 << 16)
 EXPLICIT, IMPLICIT = 1, 2  # how data sets are encoded, as in _whole.c
 _LONG_WAY = frozenset({header.DEFLATED, header.BIG_ENDIAN})
 _NO_NUMBER = -1
 _NOTHING_ASKED = (_NO_NUMBER, _NO_NUMBER)
 _HOLD_BACK = 5  # milliseconds that what is kept may wait to be announced
 
-Announce = Callable[[str, Identifiers, str, int, tuple[int, ...]], None]
-
-
-class Model(NamedTuple):
-    """A message that was kept; what is done with it is done with those that are like it."""
-
-    command: Command
-    identifiers: Identifiers
-    transfer_syntax_uid: str
-    requests: tuple[int, ...]
+Announce = Callable[[Kind, Sequence[Kept]], None]
 
 
 class Peer(NamedTuple):
@@ -47,7 +41,8 @@ class Peer(NamedTuple):
     descriptor: int  # of a plain socket that does not block
     context: int  # of its last message
     respond: Callable[[int, Command, int], bytes]
-    served: Callable[[Identifiers, bytes], None]  # one was answered; what of it was not sent
+    # some were answered; with what of an answer was not sent
+    served: Callable[[Kind, Sequence[Kept], bytes], None]
     received: Callable[[int], None]  # so many bytes came, into the buffer; 0: none will
     asked: tuple[int, int] = _NOTHING_ASKED  # context and message id of a C-GET of ours
 
@@ -56,9 +51,7 @@ class Member(NamedTuple):
     """An association whose next message is expected to be like the last one."""
 
     peer: Peer
-    identifiers: Identifiers
-    transfer_syntax_uid: str
-    requests: tuple[int, ...]
+    kind: Kind
 
 
 class Rapid:
@@ -75,7 +68,7 @@ class Rapid:
     directory
         The spool.
     announce
-        Called for every instance that was kept.
+        Called with the instances that were kept.
     syncs
         Whether durability is promised.
     max_pdu, longest
@@ -105,21 +98,17 @@ class Rapid:
         self._members: dict[int, Member] = {}
         self._decisions = 0
 
-    def enroll(
-        self,
-        peer: Peer,
-        model: Model,
-    ) -> None:
+    def enroll(self, peer: Peer, command: Command, kind: Kind) -> None:
         """Take what is like this message from now on, if it is of a kind that can be taken.
 
         Parameters
         ----------
         peer
             Who sent it.
-        model
-            The message.
+        command, kind
+            What was sent; it was kept.
         """
-        command, found, syntax, requests = model
+        found, syntax, requests = kind
         respond, context = peer.respond, peer.context
         if syntax in _LONG_WAY:
             return
@@ -156,7 +145,7 @@ class Rapid:
             *(text.encode() for text in named),
         )
         if taken:
-            self._members[peer.descriptor] = Member(peer, found, syntax, requests)
+            self._members[peer.descriptor] = Member(peer, kind)
 
     def dismiss(self, peer: int) -> None:
         """Leave an association to the others; nothing happens if it is not here."""
@@ -178,7 +167,7 @@ class Rapid:
         if decisions != self._decisions:
             self._decisions = decisions
             self._dismiss_all()
-        kept, ready, peer, size, *self._directory.counters = self._code.serve(
+        kept, unsent, ready, peer, size, *self._directory.counters = self._code.serve(
             self._server,
             self._epoll,
             self._buffer,
@@ -187,12 +176,13 @@ class Rapid:
             _HOLD_BACK,
             *self._directory.counters,
         )
-        members = dict(self._members) if kept else {}  # they may leave
-        for one, name, uid, file_size, unsent in kept:
-            member, found, syntax, requests = members[one]
-            found = replace(found, sop_instance_uid=uid)
-            self._announce(name, found, syntax, file_size, requests)
-            member.served(found, unsent)
+        together: dict[int, list[Kept]] = {}
+        for one, instance in kept:
+            together.setdefault(one, []).append(instance)
+        for one, instances in together.items():
+            member = self._members[one]
+            self._announce(member.kind, instances)
+            member.peer.served(member.kind, instances, unsent.get(one, b""))
         gone = self._members.pop(peer, None)
         if gone is not None:
             gone.peer.received(max(0, size))

@@ -1,8 +1,7 @@
 """The receiver as a thread of this process: for small runs and tests."""
 
 import threading
-from collections.abc import Callable
-from pathlib import PurePath
+from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 
 from pydicombatch.core.attribution import Expectation
@@ -10,6 +9,7 @@ from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Arrival, Identifiers
 from pydicombatch.core.threads import begin
 from pydicombatch.receive.server.lane import Lane
+from pydicombatch.receive.server.outlet import Kept, Kind, arrivals
 from pydicombatch.receive.server.service import Service
 from pydicombatch.receive.server.settings import Settings
 
@@ -109,11 +109,10 @@ class _ThreadOutlet:
         self._queue: SimpleQueue[Arrival | None] = SimpleQueue()
         self._lane = Lane(post, 1)
 
-    def announce(
-        self, file: str, found: Identifiers, syntax: str, size: int, requests: tuple[int, ...]
-    ) -> None:
-        """Tell of an instance that is durable in the spool; never blocks."""
-        self._queue.put(Arrival(PurePath(file), found, syntax, size, requests))
+    def announce(self, kind: Kind, kept: Sequence[Kept]) -> None:
+        """Tell of instances that are durable in the spool; never blocks."""
+        for arrival in arrivals(kind, kept):
+            self._queue.put(arrival)
 
     def backlog(self) -> int:
         """Return how many announcements were not taken yet."""

@@ -11,8 +11,9 @@ from pydicombatch.receive.server.desk import Desk
 from pydicombatch.receive.server.directory import SpoolDirectory
 from pydicombatch.receive.server.doors import door_of
 from pydicombatch.receive.server.entrance import Door
-from pydicombatch.receive.server.intake import Intake, Outlet
+from pydicombatch.receive.server.intake import Intake
 from pydicombatch.receive.server.loop import Loop
+from pydicombatch.receive.server.outlet import Outlet
 from pydicombatch.receive.server.settings import Settings
 from pydicombatch.receive.server.tls import server_context
 

@@ -1,0 +1,161 @@
+"""Several processes serve a port as one would: shared out, bounded and repaired together."""
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pydicombatch.core.attribution import Expectation
+from pydicombatch.receive.process.parent import ProcessReceiver
+from pydicombatch.receive.process.siblings import how_many, run_of, share_of
+from pydicombatch.receive.server.settings import Limits, Settings
+from tests.support import hand_made as raw
+from tests.support.receiving import Heard, receiver, until
+
+SETTINGS = Settings(0, "OURS", "/spool", "run")
+
+
+@contextmanager
+def several(folder: Path, processes: int = 3, **settings: Any) -> Iterator[Heard]:
+    with receiver(folder / "s", process=True, processes=processes, **settings) as heard:
+        yield heard
+
+
+def of(heard: Heard) -> ProcessReceiver:
+    assert isinstance(heard.receiver, ProcessReceiver)
+    return heard.receiver
+
+
+def associated(stack: ExitStack, heard: Heard, address: str = "127.0.0.1") -> raw.Peer:
+    peer = stack.enter_context(raw.Peer(heard.port, address))
+    peer.associate()
+    return peer
+
+
+def run_in(name: str) -> str:
+    return name.split("-", maxsplit=1)[0]
+
+
+def test_every_core_gets_one_and_a_rate_is_kept_by_one_alone() -> None:
+    assert 1 <= how_many(SETTINGS) <= min(4, len(os.sched_getaffinity(0)))
+    assert how_many(replace(SETTINGS, megabytes_per_second=1.0)) == 1
+    assert how_many(replace(SETTINGS, processes=3)) == 3
+
+
+def test_what_all_may_cost_is_shared_and_no_two_write_the_same_names() -> None:
+    shares = [share_of(SETTINGS, number, 4) for number in range(4)]
+    assert len({one.run for one in shares}) == 4
+    assert [one.run for one in shares] == [run_of(SETTINGS, number) for number in range(4)]
+    assert sum(one.limits.held_bytes for one in shares) == SETTINGS.limits.held_bytes
+    assert sum(one.limits.unconfirmed for one in shares) == SETTINGS.limits.unconfirmed
+
+
+def test_associations_are_shared_out_evenly_and_every_instance_arrives(tmp_path: Path) -> None:
+    with several(tmp_path) as heard, ExitStack() as stack:
+        peers = [associated(stack, heard) for _ in range(9)]
+        for number, peer in enumerate(peers):
+            for other in range(5):
+                uid = f"{raw.UID}.{number}.{other}"
+                peer.send(raw.store(raw.data_set(uid), instance=uid))
+                assert peer.status() == 0
+        arrivals = heard.wait(45)
+        runs = Counter(run_in(one.file.name) for one in arrivals)
+        assert len({one.identifiers.sop_instance_uid for one in arrivals}) == 45
+        assert runs == {"run": 15, "run.1": 15, "run.2": 15}
+        assert sorted(one.file.name for one in arrivals) == heard.files()
+
+
+def test_who_leaves_makes_room_wherever_he_was_served(tmp_path: Path) -> None:
+    limits = Limits(connections=8, connections_per_address=4)
+    with several(tmp_path, limits=limits) as heard, ExitStack() as stack:
+        for _ in range(5):
+            with ExitStack() as guests:
+                for _ in range(4):
+                    associated(guests, heard)
+                with raw.Peer(heard.port) as fifth:
+                    fifth.send(raw.associate_rq())
+                    assert fifth.answer()[0] == 3  # rejected
+            until(lambda: free(heard))
+        associated(stack, heard)
+
+
+def free(heard: Heard) -> bool:
+    """Whether four from one address find room."""
+    with ExitStack() as stack:
+        for _ in range(4):
+            peer = stack.enter_context(raw.Peer(heard.port))
+            peer.send(raw.associate_rq())
+            if peer.answer()[0] != 2:  # not accepted
+                return False
+    return True
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_when_any_of_them_dies_all_are_started_anew_and_nothing_is_lost(
+    tmp_path: Path, which: int
+) -> None:
+    with several(tmp_path) as heard, ExitStack() as stack:
+        one, port = of(heard), heard.port
+        before, stored = one.pids, 0
+        for peer in [associated(stack, heard) for _ in range(6)]:
+            for _ in range(5):
+                stored += peer.store(raw.data_set()) == 0
+        os.kill(before[which], signal.SIGKILL)
+        until(lambda: one.restarts == 1)
+        assert heard.port == port
+        assert not set(before) & set(one.pids)
+        one.expect(Expectation(2, 2, ()))
+        for peer in [associated(stack, heard) for _ in range(3)]:
+            stored += peer.store(raw.data_set()) == 0
+        names = [arrival.file.name for arrival in heard.wait(stored)]
+        until(lambda: all(ended(pid) for pid in before))
+    assert stored == 33
+    assert len(set(names)) == len(names) == 33
+    assert sorted(names) == heard.files()
+
+
+def ended(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def test_one_that_hangs_is_ended_with_the_others(tmp_path: Path) -> None:
+    with several(tmp_path) as heard, ExitStack() as stack:
+        before = of(heard).pids
+        peers = [associated(stack, heard) for _ in range(3)]
+        os.kill(before[1], signal.SIGSTOP)
+        os.kill(before[0], signal.SIGKILL)
+        until(lambda: of(heard).restarts == 1, 60)
+        assert all(ended(pid) for pid in before)
+        assert [peer.socket.recv(1) for peer in peers] == [b"", b"", b""]
+        assert associated(stack, heard).store(raw.data_set()) == 0
+
+
+def test_expectations_are_in_force_in_all_of_them_at_once(tmp_path: Path) -> None:
+    with several(tmp_path, expect=False) as heard, ExitStack() as stack:
+        peers = [associated(stack, heard) for _ in range(6)]
+        for number in range(1, 30):
+            patient = f"P{number}"
+            of(heard).expect(Expectation(number, 0, (("PatientID", frozenset({patient})),)))
+            assert peers[number % 6].store(raw.data_set(patient=patient)) == 0
+        of(heard).expect(Expectation(30, 0, ()))
+        assert [peer.store(raw.data_set(patient="P99")) for peer in peers] == [0x0124] * 6
+        until(lambda: heard.receiver.refused() == 6)
+        assert len(heard.wait(29)) == 29
+
+
+def test_what_is_complete_is_acknowledged_when_all_of_them_close(tmp_path: Path) -> None:
+    with several(tmp_path) as heard, ExitStack() as stack:
+        peers = [associated(stack, heard) for _ in range(6)]
+        heard.gate.clear()
+        stored = sum(peer.store(raw.data_set()) == 0 for peer in peers for _ in range(10))
+    assert stored == 60
+    assert len(heard.arrivals) == len(heard.files()) == 60
