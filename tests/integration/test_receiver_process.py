@@ -256,3 +256,23 @@ def test_what_lay_in_the_spool_before_is_left_to_those_who_recover_it(tmp_path: 
             assert peer.store(raw.data_set()) == 0
         names = [arrival.file.name for arrival in heard.wait(1)]
     assert names == ["run-1-00000002.dcm"]
+
+
+def test_no_name_is_given_twice_even_if_the_file_is_gone_when_a_crash_is_repaired(
+    tmp_path: Path,
+) -> None:
+    """A name that was announced would not be announced again, after the next crash."""
+    with receiver(tmp_path / "s", process=True, processes=1) as heard:
+        one = process_of(heard)
+        with associated(heard) as peer:
+            for _ in range(3):
+                assert peer.store(raw.data_set()) == 0
+        for arrival in heard.wait(3):
+            (heard.spool / arrival.file.name).unlink()  # it was stored meanwhile
+        os.kill(one.pids[0], signal.SIGKILL)
+        until(lambda: one.restarts == 1)
+        with associated(heard) as peer:
+            assert peer.store(raw.data_set()) == 0
+        heard.wait(4)
+    names = [arrival.file.name for arrival in heard.arrivals]
+    assert len(set(names)) == 4

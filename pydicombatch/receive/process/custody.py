@@ -24,6 +24,7 @@ class Custody:
         self._runs = runs
         self._announced: set[str] = set()
         self._prune_at = _PRUNE
+        self.counted = 0  # the highest number in a name that was announced
 
     def begin(self) -> None:
         """Leave what lies there before the receiver starts to those who recover the spool."""
@@ -32,6 +33,8 @@ class Custody:
     def note(self, arrival: Arrival) -> None:
         """Remember that an arrival was announced."""
         self._announced.add(arrival.file.name)
+        name = NAME.fullmatch(arrival.file.name)
+        self.counted = max(self.counted, int(name["count"]) if name else 0)
         if len(self._announced) >= self._prune_at:
             self._announced &= {path.name for path in self._directory.iterdir()}
             self._prune_at = 2 * len(self._announced) + _PRUNE

@@ -163,7 +163,8 @@ class ProcessReceiver:
 
     def _open(self) -> None:
         """Start the processes and wait until they listen."""
-        self._spawned = spawn(replace(self._settings, port=self.port))
+        counted = self._custody.counted  # a name that was announced would not be announced again
+        self._spawned = spawn(replace(self._settings, port=self.port, counted=counted))
         self.port = self._spawned.port
         for channel in self._channels:
             log.info("receiver.started", port=self.port, pid=channel.pid)

@@ -488,6 +488,7 @@ typedef struct {
     long long since; /* milliseconds; 0: nothing is held */
     int asked_context, asked_id; /* of a C-GET of ours that these are the instances of; -1: none */
     long long kept_at;           /* milliseconds */
+    size_t count_size;           /* bytes; of a count that is held; 0: none is */
     unsigned char *meta, *response;
     size_t meta_size, response_size;
     size_t meta_uid, response_id, response_uid; /* where the ids stand in them */
@@ -607,15 +608,21 @@ static int is_like(const Message *one, const Message *like) {
     return 1;
 }
 
-/* How many bytes of counts stand before an instance; they tell nothing. */
-static size_t counts_before(const Session *like, Span all) {
+/* How many bytes of counts stand before an instance; they tell nothing. `*begun` is how many there
+ * will be with one that has begun, 0 if none has. */
+static size_t counts_before(const Session *like, Span all, size_t *begun) {
     size_t position = 0;
 
-    while (like->asked_context >= 0) {
+    *begun = 0;
+    while (like->asked_context >= 0 && all.size - position >= START) {
         Span set;
         int context = like->asked_context, control = 0;
         size_t end = read_unit(all, position, COMMAND, LONGEST_COMMAND, &context, &control, &set);
-        if (!set.data || !(control & LAST) || !is_count(set, like->asked_id))
+        if (!end || !(control & LAST))
+            break;
+        if (!set.data)
+            *begun = end;
+        if (!set.data || !is_count(set, like->asked_id))
             break;
         position = end;
     }
@@ -675,17 +682,26 @@ static int take(Server *one, int peer, Span all, size_t longest, Kept *kept) {
     return WHOLE;
 }
 
-/* Take what came behind counts. Counts alone are LEFT now and then: they are a sign of life; and so
- * are those whose first bytes had to be held, as they could have been an instance's. */
+/* Take what came behind counts. Counts alone are LEFT now and then: they are a sign of life. */
 static int take_behind_counts(Server *one, int peer, Span came, size_t longest, Kept *kept) {
-    const Session *session = session_of(one, peer);
-    size_t counts = counts_before(session, came);
+    Session *session = session_of(one, peer);
+    size_t begun, counts = counts_before(session, came, &begun);
+    Span rest = {came.data + counts, came.size - counts};
 
-    if (counts && (came.data == session->held || milliseconds() - session->kept_at > LONGEST_LULL))
+    if (counts && milliseconds() - session->kept_at > LONGEST_LULL)
         return LEFT;
-    if (counts == came.size)
+    if (counts == came.size) {
+        session->held_size = session->count_size = 0;
+        session->since = 0;
         return WANTS_MORE;
-    return take(one, peer, (Span){came.data + counts, came.size - counts}, longest, kept);
+    }
+    if (counts && came.data == session->held)
+        return LEFT; /* it began with less than a header, which could have been an instance's */
+    if (begun && hold(one, peer, rest, begun - counts)) {
+        session->count_size = begun - counts;
+        return WANTS_MORE;
+    }
+    return begun ? LEFT : take(one, peer, rest, longest, kept);
 }
 
 /* Receive from a peer, and take it. Of what is LEFT, `*got` bytes are in the buffer; 0: the peer has
@@ -695,6 +711,8 @@ static int receive(Server *one, int peer, const Py_buffer *buffer, Kept *kept, P
     size_t held = session->held_size;
     unsigned char *into = held ? session->held : buffer->buf;
     size_t room = held ? session->held_room : (size_t)buffer->len;
+    if (held && session->count_size)
+        room = session->count_size; /* what is behind it begins anew */
 
     *got = 0;
     ssize_t size = recv(peer, into + held, room - held, 0);

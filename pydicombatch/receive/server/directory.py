@@ -21,9 +21,11 @@ class SpoolDirectory:
         An existing directory. What an earlier receiver of this run left half is removed.
     run
         Identity of the run: letters, digits, `_` and `.`.
+    counted
+        The last number that was given to a file before; no name is given twice.
     """
 
-    def __init__(self, path: str, run: str) -> None:
+    def __init__(self, path: str, run: str, counted: int = 0) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_.]{1,64}", run):
             raise ValueError("the identity of a run is made of letters, digits, _ and .")
         self.descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -31,7 +33,7 @@ class SpoolDirectory:
         self.run = run
         self._parts = 0
         self._spare: tuple[str, int] | None = None
-        self._count = self._recover()
+        self._count = max(counted, self._recover())
 
     @property
     def counters(self) -> list[int]:

@@ -41,7 +41,7 @@ class Service:
         self.port = door.port
         self._desk = Desk(settings.originator or settings.aet)
         self._loop = Loop(door, settings, tls)
-        self._directory = SpoolDirectory(settings.spool, settings.run)
+        self._directory = SpoolDirectory(settings.spool, settings.run, settings.counted)
         self._refused: Callable[[], int] = lambda: 0
 
     def run(self, outlet: Outlet, on_turn: Callable[[], float] = lambda: 1.0) -> None:

@@ -63,6 +63,7 @@ class Settings:
     # storescu: 0.8 ms, at 64 KiB 0.85, at 32 KiB 1.0, at 16 KiB 1.3
     max_pdu: int = 131072
     tls: TlsFiles | None = None
+    counted: int = 0  # the last number of a spool file that was announced before
     listens: bool = True  # else only associations of ours are served (C-GET)
     processes: int = 0  # that serve; 0: as many as are worth it
     compiled: bool = True  # whether compiled code is used where it is installed
