@@ -144,7 +144,7 @@ def test_what_is_like_the_last_message_is_kept_answered_and_announced(tmp_path: 
 
 @given(
     st.integers(200, 700_000),
-    st.integers(10_000, 120_000),
+    st.integers(12_000, 120_000),  # no more than 64 units
     st.lists(st.integers(0, 1 << 20), max_size=6),
 )
 @settings(suppress_health_check=[HealthCheck.too_slow], max_examples=60, deadline=None)

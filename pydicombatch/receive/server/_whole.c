@@ -453,10 +453,13 @@ static int sync_names(int directory) {
     return error == EINVAL || error == ENOTSUP || error == EBADF || error == ENOSYS ? 0 : error;
 }
 
-/* Write, sync, close, name, sync the name: then it is kept. 0 or an error number. */
+/* Write, sync, close, name, sync the name: then it is kept. 0 or an error number. Where the file had
+ * more room from the start than is needed, `end` is where it ends; else 0. */
 static int seal(int directory, int file, const char *part, const char *name, struct iovec *pieces,
-                int count, int sync) {
+                int count, off_t end, int sync) {
     int error = write_all(file, pieces, count);
+    if (!error && end && ftruncate(file, end))
+        error = errno;
     if (!error && sync)
         error = sync_file(file);
     if (close(file) && !error)
@@ -499,6 +502,7 @@ typedef struct {
     Session **sessions; /* by descriptor */
     int size, directory, spare, sync;
     size_t held; /* bytes, of all sessions */
+    size_t usual, allocated; /* bytes of the last file, and that the next one has already */
     long long next_look;
     unsigned long long parts, count;
     char run[65], part[96];
@@ -512,7 +516,14 @@ typedef struct {
     unsigned char rest[LONGEST_RESPONSE]; /* of the answer, what the peer has not taken */
 } Kept;
 
-enum { MOST_TOGETHER = 64, MOST_EVENTS = 64, MOST_HELD = 8 << 20, LEAST_ROOM = 1 << 16, LONGEST_HELD = 200 };
+enum {
+    MOST_TOGETHER = 64,
+    MOST_EVENTS = 64,
+    MOST_HELD = 8 << 20,  /* bytes, of all sessions */
+    LEAST_ROOM = 1 << 16, /* bytes, of one */
+    LONGEST_HELD = 200,   /* milliseconds */
+    WORTH_IT = 1 << 16    /* bytes of a file that are worth a call to allocate them */
+};
 enum { LONGEST_LULL = 500 }; /* milliseconds of counts alone, until they are told as a sign of life */
 
 static Session *session_of(const Server *one, int peer) {
@@ -587,11 +598,16 @@ static int find_stale(Server *one, long long now) {
     return -1;
 }
 
-/* Create the next file in advance; an error waits until it is needed. */
+/* Create the next file in advance, with room for as much as the last one had, while nobody waits;
+ * an error waits until it is needed. */
 static int prepare(Server *one) {
     if (one->spare < 0) {
         snprintf(one->part, sizeof one->part, "%s-%llu.part", one->run, ++one->parts);
         one->spare = openat(one->directory, one->part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        one->allocated = 0;
+        if (one->spare >= 0 && one->usual >= WORTH_IT &&
+            !fallocate(one->spare, 0, 0, (off_t)one->usual))
+            one->allocated = one->usual;
     }
     return one->spare;
 }
@@ -656,13 +672,17 @@ static int take(Server *one, int peer, Span all, size_t longest, Kept *kept) {
     for (int i = 0; i < found.count; i++)
         pieces[1 + i] = (struct iovec){(void *)found.pieces[i].data, found.pieces[i].size};
     int file = one->spare;
+    size_t file_size = like->meta_size + found.size;
+    off_t end = one->allocated > file_size ? (off_t)file_size : 0;
+    one->usual = file_size;
     one->spare = -1;
     if (size >= (int)sizeof kept->name) {
         close(file);
         unlinkat(one->directory, one->part, 0);
         return LEFT;
     }
-    if (seal(one->directory, file, one->part, kept->name, pieces, 1 + found.count, one->sync)) {
+    if (seal(one->directory, file, one->part, kept->name, pieces, 1 + found.count, end,
+             one->sync)) {
         unlinkat(one->directory, one->part, 0);
         unlinkat(one->directory, kept->name, 0);
         return LEFT;
@@ -673,7 +693,7 @@ static int take(Server *one, int peer, Span all, size_t longest, Kept *kept) {
     if (sent < 0)
         shutdown(peer, SHUT_RDWR); /* it has gone; the interpreter will see that */
     kept->peer = peer;
-    kept->file_size = like->meta_size + found.size;
+    kept->file_size = file_size;
     memcpy(kept->uid, uid.data, uid.size);
     kept->uid[uid.size] = 0;
     if (kept->unsent)
