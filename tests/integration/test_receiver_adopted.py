@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -253,7 +254,8 @@ def test_whoever_ends_it_is_told_to_nobody_but_drops_it_at_once(heard: Heard) ->
             one.hear()
         one.ours.close()
         one.archive.settimeout(20)
-        assert one.archive.recv(10) == b"", "the receiver has let it go"
+        with suppress(ConnectionResetError):  # as something was not read
+            assert one.archive.recv(10) == b"", "the receiver has let it go"
     heard.wait(5)
     with lent(heard) as another:
         stored(another, UIDS[5:7])

@@ -706,7 +706,7 @@ static int take(Server *one, int peer, Span all, size_t longest, Kept *kept) {
 static int take_behind_counts(Server *one, int peer, Span came, size_t longest, Kept *kept) {
     Session *session = session_of(one, peer);
     size_t begun, counts = counts_before(session, came, &begun);
-    Span rest = {came.data + counts, came.size - counts};
+    Span rest = {came.data + counts, came.size - counts}; /* none is held with counts before it */
 
     if (counts && milliseconds() - session->kept_at > LONGEST_LULL)
         return LEFT;
@@ -715,8 +715,6 @@ static int take_behind_counts(Server *one, int peer, Span came, size_t longest, 
         session->since = 0;
         return WANTS_MORE;
     }
-    if (counts && came.data == session->held)
-        return LEFT; /* it began with less than a header, which could have been an instance's */
     if (begun && hold(one, peer, rest, begun - counts)) {
         session->count_size = begun - counts;
         return WANTS_MORE;
@@ -733,6 +731,8 @@ static int receive(Server *one, int peer, const Py_buffer *buffer, Kept *kept, P
     size_t room = held ? session->held_room : (size_t)buffer->len;
     if (held && session->count_size)
         room = session->count_size; /* what is behind it begins anew */
+    else if (held && held < START && session->asked_context >= 0)
+        room = START; /* it may become one */
 
     *got = 0;
     ssize_t size = recv(peer, into + held, room - held, 0);
