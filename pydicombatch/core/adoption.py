@@ -22,6 +22,7 @@ class Adoption:
     maximum: int  # bytes of one that the archive takes; 0: no limit
     origin: Origin  # of every instance
     known: frozenset[str] = frozenset()  # SOP Instance UIDs that are kept already
+    received: bytes = b""  # read of the connection, and not consumed
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
+from dataclasses import replace
 
 from pydicombatch.backends.dimse.command import Tag, encode
 from pydicombatch.backends.dimse.fragments import Assembler, Message, split
@@ -110,6 +111,9 @@ class Association:
             If the archive is silent for too long, leaves, or sends what it must not send; or if
             the receiver ends.
         """
+        if self._arrived:  # first what came with the last answer
+            return Returned(b"")
+        adoption = replace(adoption, received=self._wire.take_rest())
         found: list[Returned] = []
 
         def hear(seconds: float) -> None:

@@ -122,6 +122,10 @@ class Wire:
         """
         if not self._received:
             self._read()
+        return self.take_rest()
+
+    def take_rest(self) -> bytes:
+        """Hand over what was read and not consumed."""
         data = bytes(self._received)
         self._received.clear()
         return data

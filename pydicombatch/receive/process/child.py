@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -28,7 +29,7 @@ _SWITCH = 0.001  # seconds a thread may keep the interpreter from the loop
 _COLLECT = (20000, 20, 20)  # few objects live long here, and fewer in cycles
 _READ_SIZE = 65536
 # descriptors: ours; the socket of a peer, its file, and a line to the engine if it was adopted
-_SPARE, _PER_PEER, _PER_ADOPTION = 32, 3, 2
+_SPARE, _PER_PEER, _PER_ADOPTION = 32, 2, 2
 
 
 def main(*descriptors: int) -> None:
@@ -75,10 +76,11 @@ def main(*descriptors: int) -> None:
 def _affordable(settings: Settings) -> Settings:
     """Take as many descriptors as we may have, and no more peers than they are enough for."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _SPARE + _PER_PEER * settings.limits.connections
+    each = _PER_PEER + (not settings.listens)
+    wanted = _SPARE + each * settings.limits.connections
     soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    most = max(1, min(settings.limits.connections, (soft - _SPARE) // _PER_PEER))
+    most = max(1, min(settings.limits.connections, (soft - _SPARE) // each))
     return replace(settings, limits=replace(settings.limits, connections=most))
 
 
@@ -108,7 +110,7 @@ class Engine:
         self._asked: dict[int, Callable[[tuple[int, ...]], None]] = {}
         self._questions = 0
         self._refused = 0
-        self._descriptors: list[int] = []  # that came with a message which is not all there
+        self._descriptors: deque[list[int]] = deque()  # that came with messages
         self._act: dict[str, Callable[[wire.Message], None]] = {
             "expect": lambda m: service.expect(wire.unpack_expectation(m["expect"])),
             "settle": lambda m: service.settle(m["settle"]),
@@ -152,8 +154,9 @@ class Engine:
     def on_ready(self) -> None:
         """Do what the engine says; when it is gone, so are we."""
         try:
-            data, descriptors, _, _ = socket.recv_fds(self._channel, _READ_SIZE, _PER_ADOPTION)
-            self._descriptors += descriptors
+            data, came, flags, _ = socket.recv_fds(self._channel, _READ_SIZE, _PER_ADOPTION)
+            if came or flags & socket.MSG_CTRUNC:  # of one message, as many as there is room for
+                self._descriptors.append(came)
         except BlockingIOError:
             return
         except OSError:
@@ -205,11 +208,7 @@ class Engine:
 
     def _adopt(self, about: list[Any]) -> None:
         """Serve an association; the two descriptors that belong to it came with the message."""
-        mine, self._descriptors = (
-            self._descriptors[:_PER_ADOPTION],
-            self._descriptors[_PER_ADOPTION:],
-        )
-        sockets = [socket.socket(fileno=one) for one in mine]
+        sockets = [socket.socket(fileno=one) for one in self._descriptors.popleft()]
         if len(sockets) < _PER_ADOPTION:  # no room for them: the engine sees that they are gone
             for one in sockets:
                 one.close()

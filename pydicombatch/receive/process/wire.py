@@ -76,15 +76,17 @@ def pack_adoption(one: Adoption) -> list[Any]:
         one.maximum,
         [*titles, origin.originator_message_id],
         sorted(one.known),
+        pack_bytes(one.received),
     ]
 
 
 def unpack_adoption(values: list[Any]) -> Adoption:
     """Read what `pack_adoption` wrote."""
-    storage, others, context, message_id, longest, maximum, origin, known = values
+    storage, others, context, message_id, longest, maximum, origin, *rest = values
     about = {number: (sop_class, syntax) for number, sop_class, syntax in storage}
     ids = frozenset(others), context, message_id
-    return Adoption(about, *ids, longest, maximum, Origin(*origin), frozenset(known))
+    known, received = frozenset(rest[0]), unpack_bytes(rest[1])
+    return Adoption(about, *ids, longest, maximum, Origin(*origin), known, received)
 
 
 def pack_returned(one: Returned) -> list[Any]:

@@ -85,6 +85,11 @@ class AdoptedConnection(Connection):
         """Whether the peer has connected to us: it has not."""
         return False
 
+    def begin(self, received: bytes) -> None:
+        """Go on with what was read before."""
+        if received:
+            self._run(lambda: self._feed(memoryview(received)))
+
     def tick(self, now: float, *, held_back: bool) -> None:
         """Say now and then that the archive is not silent, or cannot be heard for our sake.
 

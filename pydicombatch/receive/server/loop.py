@@ -207,6 +207,7 @@ class Loop:
         connection = AdoptedConnection(*about, self._intake, self, owner)
         self._selector.register(sock, _READ, connection.on_ready)
         self._watched[connection] = _READ
+        connection.begin(adoption.received)
 
     def _look_at_deadlines(self, now: float) -> None:
         self._door.tick(now)
