@@ -1,10 +1,12 @@
 """Several processes serve a port as one would: shared out, bounded and repaired together."""
 
 import os
+import select
 import signal
+import socket
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ import pytest
 from pydicombatch.core.attribution import Expectation
 from pydicombatch.receive.process.parent import ProcessReceiver
 from pydicombatch.receive.process.siblings import how_many, run_of, share_of
+from pydicombatch.receive.server.entrance import Entrance, Inlet
+from pydicombatch.receive.server.listen import listen
 from pydicombatch.receive.server.settings import Limits, Settings
 from tests.support import hand_made as raw
 from tests.support.receiving import Heard, receiver, until
@@ -73,27 +77,23 @@ def test_associations_are_shared_out_evenly_and_every_instance_arrives(tmp_path:
 
 def test_who_leaves_makes_room_wherever_he_was_served(tmp_path: Path) -> None:
     limits = Limits(connections=8, connections_per_address=4)
-    with several(tmp_path, limits=limits) as heard, ExitStack() as stack:
+    with several(tmp_path, limits=limits) as heard:
         for _ in range(5):
             with ExitStack() as guests:
                 for _ in range(4):
-                    associated(guests, heard)
-                with raw.Peer(heard.port) as fifth:
-                    fifth.send(raw.associate_rq())
-                    assert fifth.answer()[0] == 3  # rejected
-            until(lambda: free(heard))
-        associated(stack, heard)
+                    until(lambda: comes_in(guests, heard))
+                assert not comes_in(guests, heard)
 
 
-def free(heard: Heard) -> bool:
-    """Whether four from one address find room."""
-    with ExitStack() as stack:
-        for _ in range(4):
-            peer = stack.enter_context(raw.Peer(heard.port))
-            peer.send(raw.associate_rq())
-            if peer.answer()[0] != 2:  # not accepted
-                return False
-    return True
+def comes_in(stack: ExitStack, heard: Heard) -> bool:
+    """Whether one more finds room, who then stays; those who have left may be noted later."""
+    peer = raw.Peer(heard.port)
+    peer.send(raw.associate_rq())
+    if peer.answer()[0] == 2:  # accepted
+        stack.enter_context(peer)
+        return True
+    peer.socket.close()
+    return False
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])
@@ -159,3 +159,105 @@ def test_what_is_complete_is_acknowledged_when_all_of_them_close(tmp_path: Path)
         stored = sum(peer.store(raw.data_set()) == 0 for peer in peers for _ in range(10))
     assert stored == 60
     assert len(heard.arrivals) == len(heard.files()) == 60
+
+
+class House:
+    """A loop that only remembers what it should look at."""
+
+    def __init__(self) -> None:
+        self.watched: dict[socket.socket, Callable[[], None]] = {}
+        self.guests: list[tuple[socket.socket, str]] = []
+
+    def attach(self, sock: socket.socket, on_ready: Callable[[], None]) -> None:
+        self.watched[sock] = on_ready
+
+    def detach(self, sock: socket.socket) -> None:
+        del self.watched[sock]
+
+    def welcome(self, sock: socket.socket, address: str) -> None:
+        self.guests.append((sock, address))
+
+    def look(self) -> None:
+        for sock, on_ready in list(self.watched.items()):
+            if select.select([sock], [], [], 0)[0]:
+                on_ready()
+
+
+@contextmanager
+def entrance(limits: Limits) -> Iterator[tuple[Entrance, House, socket.socket]]:
+    """Yield an entrance with one sibling, and the sibling's end."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    door = Entrance(listen(0, "127.0.0.1"), replace(SETTINGS, limits=limits), [ours])
+    house = House()
+    door.open(house, house.welcome)
+    with theirs:
+        yield door, house, theirs
+    for sock, _ in house.guests:
+        sock.close()
+    door.close()
+
+
+def test_a_sibling_that_takes_nobody_leaves_them_to_the_one_that_listens() -> None:
+    with entrance(Limits()) as (door, house, theirs), ExitStack() as stack:
+        queue = door_socket(house, theirs)
+        with suppress(BlockingIOError):
+            while queue.send(b"filled"):
+                pass
+        for number in range(1, 4):
+            stack.enter_context(raw.Peer(door.port))
+            house.look()
+            assert len(house.guests) == number
+
+
+def door_socket(house: House, theirs: socket.socket) -> socket.socket:
+    """Return the entrance's end of the pair."""
+    found = [one for one in house.watched if one.family == socket.AF_UNIX]
+    assert theirs not in found
+    return found[0]
+
+
+def test_a_sibling_that_has_gone_is_looked_at_no_more_and_gets_no_guest() -> None:
+    with entrance(Limits()) as (door, house, theirs), ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(raw.Peer(door.port))
+            house.look()
+        assert len(house.guests) == 1
+        theirs.close()
+        house.look()
+        assert len(house.watched) == 1
+        for _ in range(2):
+            stack.enter_context(raw.Peer(door.port))
+            house.look()
+        assert len(house.guests) == 3
+
+
+def test_a_guest_whose_descriptor_found_no_place_counts_as_gone() -> None:
+    hub, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    inlet, house = Inlet(theirs), House()
+    inlet.open(house, house.welcome)
+    with hub:
+        hub.send(b"192.0.2.7")  # what the kernel delivers of a message then
+        house.look()
+        assert house.guests == []
+        assert hub.recv(100) == b"192.0.2.7"
+    house.look()
+    assert house.watched == {}
+    inlet.close()
+
+
+def test_who_has_left_is_told_when_there_is_room_to_tell_it() -> None:
+    hub, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    inlet, house = Inlet(theirs), House()
+    inlet.open(house, house.welcome)
+    told = 0
+    with hub:
+        hub.settimeout(0)
+        for _ in range(5000):
+            inlet.left("192.0.2.7")
+        for _ in range(100):
+            with suppress(BlockingIOError):
+                while hub.recv(100) == b"192.0.2.7":
+                    told += 1
+            inlet.tick(0.0)
+    assert told == 5000
+    inlet.close()

@@ -1,1 +1,1 @@
-"""The receiver in a process of its own, and the channel that steers it."""
+"""The receiver in processes of its own, and the channels that steer them."""
