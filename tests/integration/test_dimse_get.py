@@ -88,9 +88,9 @@ def get(session: DimseArchive, heard: Heard, message_id: int = MESSAGE) -> tuple
     assert isinstance(heard.receiver, ProcessReceiver)
     keys = (Key("QueryRetrieveLevel", "STUDY"), Key("StudyInstanceUID", "1.2.3.4"))
     request = Request("identity", 1, RequestType.GET, "study", keys)
-    kept = Kept()
+    kept = Kept(heard.receiver)
     storage = (Proposal(raw.CT, (raw.EXPLICIT,)),)
-    answer, _ = session.get_once(request, message_id, storage, heard.receiver, kept)
+    answer, _ = session.get_once(request, message_id, storage, kept)
     return answer, kept
 
 

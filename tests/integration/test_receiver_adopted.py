@@ -360,7 +360,7 @@ def test_a_crash_in_the_middle_of_a_c_get_loses_nothing_that_was_acknowledged(
                 os.kill(pid, signal.SIGKILL)
             with pytest.raises(ConnectionError):
                 one.hear()
-        until(lambda crash=crash: heard.receiver.restarts == crash + 1)  # type: ignore[misc, union-attr]
+        until(lambda crash=crash: heard.receiver.restarts == crash + 1)  # type: ignore[misc]
     with lent(heard) as one:
         stored(one, UIDS[80:82])
         one.send(FINAL)

@@ -90,12 +90,7 @@ class Session:
         raise RequestError("no", "no")
 
     def get_once(
-        self,
-        request: Request,
-        message_id: int,
-        storage: tuple[Proposal, ...],
-        adopter: Adopter,
-        kept: Kept,
+        self, request: Request, message_id: int, storage: tuple[Proposal, ...], kept: Kept
     ) -> tuple[Answer, Agreement]:
         self.rounds.append(storage)
         sent = []
@@ -106,7 +101,7 @@ class Session:
                 sent.append((sop_class, uid, syntax))
         agreed = Agreement({"find": Context(1, EXPLICIT)}, 0, {}, sends=self.sends)
         lent = Lent(agreed, sent)
-        SubOperations(adopter, kept, ORIGIN).carry_out(lent, 1, message_id, lambda: 0.0, 1e9)
+        SubOperations(kept, ORIGIN).carry_out(lent, 1, message_id, lambda: 0.0, 1e9)
         self.adoptions += lent.adoptions
         failed = len(self.holds) - lent.completed
         tally = Tally(0, lent.completed, failed, 0)

@@ -191,12 +191,7 @@ class DimseArchive:
         return self._retrieval.carry_out(request, message_id, adopter, turn)
 
     def get_once(
-        self,
-        request: Request,
-        message_id: int,
-        storage: tuple[Proposal, ...],
-        adopter: Adopter,
-        kept: Kept,
+        self, request: Request, message_id: int, storage: tuple[Proposal, ...], kept: Kept
     ) -> tuple[Answer, Agreement]:
         """Send a C-GET once, with these contexts for what comes back."""
         if self._is_cut:
@@ -206,7 +201,7 @@ class DimseArchive:
             self._storage = storage
         association, _ = self._ready(RequestType.GET, request.model)
         origin = Origin(self._peer.aet, self._peer.hostname, self._peer.calling_aet, message_id)
-        self._taking = SubOperations(adopter, kept, origin)
+        self._taking = SubOperations(kept, origin)
         try:
             message, context = self._ask(RequestType.GET, message_id, {}, request, ignore)
         finally:
@@ -266,7 +261,7 @@ class DimseArchive:
             association.send(context, fields, data)
             deadline = time.monotonic() + self._peer.timeouts.total
             while True:
-                if operation is RequestType.GET and self._taking is not None:
+                if self._taking is not None:
                     about = context.number, message_id, self._last_arrival, deadline
                     self._taking.carry_out(association, *about)
                 message = association.receive(self._last_arrival, deadline, patience())

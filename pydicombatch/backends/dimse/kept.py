@@ -10,9 +10,16 @@ from pydicombatch.core.ports import Adopter
 
 
 class Kept:
-    """What the receiver has kept of one request; no instance is kept twice."""
+    """What the receiver has kept of one request; no instance is kept twice.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    adopter
+        The receiver.
+    """
+
+    def __init__(self, adopter: Adopter) -> None:
+        self.adopter = adopter
         self.uids: set[str] = set()
         self.classes: set[str] = set()
         self.refused = 0
@@ -43,16 +50,13 @@ class SubOperations:
 
     Parameters
     ----------
-    adopter
-        The receiver.
     kept
         What has come of the request; added to.
     origin
         What its instances are told apart by: the archive, and the C-GET they belong to.
     """
 
-    def __init__(self, adopter: Adopter, kept: Kept, origin: Origin) -> None:
-        self._adopter = adopter
+    def __init__(self, kept: Kept, origin: Origin) -> None:
         self._kept = kept
         self._origin = origin
 
@@ -82,4 +86,4 @@ class SubOperations:
             self._origin,
             frozenset(self._kept.uids),
         )
-        self._kept.note(association.lend(self._adopter, adoption, last_arrival, deadline))
+        self._kept.note(association.lend(self._kept.adopter, adoption, last_arrival, deadline))

@@ -27,12 +27,7 @@ class Session(Protocol):
         """Send a C-FIND."""
 
     def get_once(
-        self,
-        request: Request,
-        message_id: int,
-        storage: tuple[Proposal, ...],
-        adopter: Adopter,
-        kept: Kept,
+        self, request: Request, message_id: int, storage: tuple[Proposal, ...], kept: Kept
     ) -> tuple[Answer, Agreement]:
         """Send a C-GET with these contexts for what comes back; note in `kept` what has come."""
 
@@ -60,14 +55,13 @@ class Retrieval:
         """Send a C-GET until everything has come that can come; return what it amounts to."""
         self._survey.turn = turn
         outlook = self._survey.expected(request)
-        kept = Kept()
+        kept = Kept(adopter)
         answers: list[Answer] = []
         for storage in self._rounds(request, outlook, kept):
             before = len(kept.uids)
             if answers or self._survey.asked:
                 turn()
-            about = request, message_id, storage
-            answer, agreed = self._session.get_once(*about, adopter, kept)
+            answer, agreed = self._session.get_once(request, message_id, storage, kept)
             answers.append(answer)
             if not kept.uids and not agreed.sends and answer.tally.failed:
                 raise _no_role()

@@ -113,18 +113,11 @@ class ProcessReceiver:
         self._send({"settle": request})
 
     def adopt(self, connection: int, adoption: Adoption) -> Session:
-        """Have the least busy process serve an association of ours (port `Adopter`).
-
-        Raises
-        ------
-        ConnectionError
-            If the receiver is gone, or being restarted.
-        """
-        with self._sending:
-            least = min(self._channels, key=lambda one: one.adopted, default=None)
-            if least is None:
+        """Have the least busy process serve an association of ours (port `Adopter`)."""
+        with self._sending:  # not while they are being restarted
+            if not self._channels:
                 raise ConnectionResetError
-            return least.adopt(connection, adoption)
+            return min(self._channels, key=lambda one: one.adopted).adopt(connection, adoption)
 
     def is_full(self) -> bool:
         """Tell whether instances are refused because the disk of the spool is too full."""

@@ -1,7 +1,7 @@
 """One association seen from its acceptor (PS3.8 9.2): bytes in, events and bytes out.
 
-One that we have asked for is adopted while the archive stores on it: it begins OPEN, and ends here
-with the first thing that is no instance, which is returned as it came.
+One of ours is adopted while the archive stores on it: it begins OPEN, and ends with the first thing
+that is no instance, which is returned as it came.
 """
 
 import struct
@@ -50,10 +50,8 @@ class Association:
         self._messages = Messages(*about, policy.longest_command, adopted)
         self._next: _Step = self._header
         self._held = bytearray()  # the start of a header, or of a unit that carries no data
-        self._kind = 0
-        self._body_length = 0
-        self._pdu_left = 0
-        self._pdv_left = 0
+        self._kind = self._body_length = 0
+        self._pdu_left = self._pdv_left = 0
         self._over = False  # whatever still comes is thrown away
         self.units = 0  # protocol data units begun
         self._output: list[bytes] = self._messages.output
@@ -70,7 +68,7 @@ class Association:
 
     @property
     def unanswered(self) -> Command | None:
-        """The command whose data set is being received, or waits for its answer."""
+        """The command whose data set comes, or waits for its answer."""
         return self._messages.unanswered
 
     def respond(self, context: int, command: Command, status: int) -> bytes:
@@ -110,8 +108,8 @@ class Association:
 
         Returns
         -------
-        The events, and how many bytes were consumed: all, unless a C-STORE waits for `answer` or
-        what follows is for the one who asked for the association (see `returned`).
+        The events, and how many bytes were consumed: all, unless a C-STORE waits for `answer`, or
+        something is `returned`.
         """
         happened: list[events.Event] = []
         position = 0
