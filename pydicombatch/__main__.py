@@ -20,6 +20,8 @@ for one in (signal.SIGINT, signal.SIGTERM):
 # NumPy's OpenBLAS starts threads when it is loaded, for algebra that nothing here needs, and
 # interrupts the program where it cannot.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Pydantic searches every installed package for plugins, which would see what it validates.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 from pydicombatch.cli import commands  # noqa: E402 - after what must come before
 from pydicombatch.cli.streams import Patient  # noqa: E402

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pydicombatch.config.models import Config
 from pydicombatch.core.errors import ConfigError, PydicombatchError
 from pydicombatch.core.log import EventLog
-from pydicombatch.notify.mail import Mailbox, send
 from pydicombatch.notify.notice import Notice
 from pydicombatch.notify.webhook import Hook, post
 from pydicombatch.report.run_log import RunLog
@@ -31,6 +30,8 @@ def channels(config: Config) -> Iterator[Channel]:
     """Yield the ways that are configured."""
     email, webhook = config.notify.email, config.notify.webhook
     if email is not None:
+        from pydicombatch.notify.mail import Mailbox, send  # noqa: PLC0415 - as below
+
         box = Mailbox(
             email.host,
             email.port,

@@ -4,9 +4,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any
 
 from pydicombatch.cli.say import say
 from pydicombatch.core.log import printable
@@ -25,6 +23,9 @@ from pydicombatch.runner.events import (
     Started,
     Waiting,
 )
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 BANNER = r"""
              _ _                     _           _       _
@@ -100,6 +101,8 @@ class Display:
         self.say("To stop extraction, press CTRL-C. Extraction can be resumed at a later time.")
         if not self._bars:
             return
+        from tqdm import tqdm  # noqa: PLC0415 - where there is no terminal nobody waits for it
+
         self._requests = tqdm(total=event.requests, unit="rqst", file=sys.stderr, position=0)
         self._describe()
         if self._kind.retrieves:

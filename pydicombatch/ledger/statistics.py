@@ -5,19 +5,25 @@ that are stored for the first time; one that was moved away and came again count
 """
 
 import sqlite3
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 
 from pydicombatch.core.model import Stored
 from pydicombatch.core.records import Minute, RunRecord, Share, Statistics, Timing
 from pydicombatch.core.traits import Traits
 
+ADD_TO_TOTAL = """
+UPDATE total SET
+    instances = instances + ?, bytes = bytes + ?, collisions = collisions + ?
+"""
 ADD_MINUTE = """
-INSERT INTO minute VALUES (?, 1, ?) ON CONFLICT (at) DO UPDATE SET
-    instances = instances + 1, bytes = bytes + excluded.bytes
+INSERT INTO minute VALUES (?, ?, ?) ON CONFLICT (at) DO UPDATE SET
+    instances = instances + excluded.instances, bytes = bytes + excluded.bytes
 """
 ADD_SERIES = """
-INSERT INTO series VALUES (?, ?, ?, ?, ?, ?, 1)
-ON CONFLICT (study, series) DO UPDATE SET instances = instances + 1
+INSERT INTO series VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (study, series) DO UPDATE SET instances = instances + excluded.instances
 """
 SHARES = """
 SELECT {0}, count(DISTINCT study), count(*), sum(instances) FROM series GROUP BY {0} ORDER BY {0}
@@ -29,12 +35,17 @@ FROM batch JOIN request ON request.id = batch.request WHERE request.finished_at 
 """
 
 
-def count(db: sqlite3.Connection, one: Stored, now: datetime) -> None:
-    """Add an instance that is new to the sums."""
-    db.execute(ADD_MINUTE, (now.isoformat(timespec="minutes"), one.size))
-    kind = one.traits
-    if kind is not None:
-        db.execute(ADD_SERIES, _series(kind))
+def count(db: sqlite3.Connection, stored: Sequence[Stored], now: datetime) -> None:
+    """Add instances that are new to the sums."""
+    if not stored:
+        return
+    total = sum(one.size for one in stored)
+    collisions = sum(one.collided for one in stored)
+    db.execute(ADD_TO_TOTAL, (len(stored), total, collisions))
+    db.execute(ADD_MINUTE, (now.isoformat(timespec="minutes"), len(stored), total))
+    kinds = Counter(one.traits for one in stored)
+    rows = [(*_series(kind), number) for kind, number in kinds.items() if kind is not None]
+    db.executemany(ADD_SERIES, rows)
 
 
 def _series(kind: Traits) -> tuple[str, ...]:

@@ -30,16 +30,13 @@ RETURNING id
 INSERT_INSTANCE = """
 INSERT INTO instance
     (path, size, sha256, collided, stored_at, stored_uid, received_sha256, sop_instance_uid)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
+VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sop_instance_uid) DO NOTHING RETURNING id
 """
+INSTANCE = "SELECT id, size, collided FROM instance WHERE sop_instance_uid = ?"
 UPDATE_INSTANCE = """
 UPDATE instance SET path = ?, size = ?, sha256 = ?, collided = ?, stored_at = ?,
     stored_uid = ?, received_sha256 = ?
 WHERE sop_instance_uid = ?
-"""
-ADD_TO_TOTAL = """
-UPDATE total SET
-    instances = instances + ?, bytes = bytes + ?, collisions = collisions + ?
 """
 AGAIN = "SELECT 1 FROM request WHERE line IS NOT NULL AND outcome IN ({}) LIMIT 1"
 SELECT = """
@@ -142,14 +139,20 @@ def record(
 ) -> None:
     """Insert instances and link them to their requests; late ones correct a finished request."""
     touched: set[int] = set()
+    links: list[tuple[int, int]] = []
+    new: list[Stored] = []
+    at = now.isoformat()
     for one in stored:
-        number = _instance(db, one, now)
-        links = [(request, number) for request in one.arrival.requests]
-        db.executemany("INSERT OR IGNORE INTO request_instance VALUES (?, ?)", links)
+        number, is_new = _instance(db, one, at)
+        links.extend((request, number) for request in one.arrival.requests)
         touched.update(one.arrival.requests)
+        if is_new:
+            new.append(one)
         if one.aside:
             reason = "The archive sent this instance again with other content"
             _quarantine(db, (), one.aside, one.arrival.identifiers, reason, now)
+    db.executemany("INSERT OR IGNORE INTO request_instance VALUES (?, ?)", links)
+    statistics.count(db, new, now)
     for each in quarantined:
         arrival = each.arrival
         _quarantine(db, arrival.requests, each.file, arrival.identifiers, each.reason, now)
@@ -158,30 +161,28 @@ def record(
         correct(db, request, now)
 
 
-def _instance(db: sqlite3.Connection, one: Stored, now: datetime) -> int:
+def _instance(db: sqlite3.Connection, one: Stored, at: str) -> tuple[int, bool]:
+    """Insert or update an instance; return its number, and whether it is new to the ledger."""
     uid = one.arrival.identifiers.sop_instance_uid
-    sql = "SELECT id, size, collided FROM instance WHERE sop_instance_uid = ?"
-    found = db.execute(sql, (uid,)).fetchone()
-    if found and one.duplicate:
-        return int(found[0])
-    digest = bytes.fromhex(one.sha256)
     values = (
         one.path,
         one.size,
-        digest,
+        bytes.fromhex(one.sha256),
         one.collided,
-        now.isoformat(),
+        at,
         one.stored_uid or None,
         bytes.fromhex(one.received_sha256) or None,
         uid,
     )
-    if found:  # it was moved away and has come again
+    inserted = db.execute(INSERT_INSTANCE, values).fetchone()
+    if inserted:
+        return int(inserted[0]), True
+    number, size, collided = db.execute(INSTANCE, (uid,)).fetchone()
+    if not one.duplicate:  # it was moved away and has come again
         db.execute(UPDATE_INSTANCE, values)
-        db.execute(ADD_TO_TOTAL, (0, one.size - found[1], one.collided - found[2]))
-        return int(found[0])
-    db.execute(ADD_TO_TOTAL, (1, one.size, one.collided))
-    statistics.count(db, one, now)
-    return int(db.execute(INSERT_INSTANCE, values).fetchone()[0])
+        change = (0, one.size - size, one.collided - collided)
+        db.execute(statistics.ADD_TO_TOTAL, change)
+    return int(number), False
 
 
 def _quarantine(

@@ -1,6 +1,7 @@
 """A processor that looks at what was stored: statistics come from the stored values alone."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from pydicombatch.core.model import Arrival, Known, Quarantined, Stored
 from pydicombatch.core.ports import Processor
 
 EXCERPT = Excerpt(traits.READ)
+BEGINNING = 1 << 16  # bytes; what traits are made of is nearly always in them
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class CharacterisingProcessor:
     def process(self, arrival: Arrival, known: Known | None) -> Stored | Quarantined:
         """Let the other one work; see `core.ports.Processor`."""
         done = self.inner.process(arrival, known)
-        if isinstance(done, Quarantined) or done.duplicate:
+        if isinstance(done, Quarantined) or done.duplicate or done.traits is not None:
             return done
         return replace(done, traits=_traits(self.root / done.path))
 
@@ -39,11 +41,37 @@ class CharacterisingProcessor:
         self.inner.discard(arrival)
 
 
+def of_beginning(data: bytes, *, whole: bool) -> traits.Traits | None:
+    """Return the traits of a file of the usual kind from its beginning; None if more is needed.
+
+    Parameters
+    ----------
+    data
+        `BEGINNING` bytes of it, or more.
+    whole
+        Whether that is all of it.
+    """
+    try:
+        return _of_values(EXCERPT.of_beginning(data, whole=whole))
+    except (ValueError, UnreadableError):
+        return None
+
+
 def _traits(path: Path) -> traits.Traits | None:
     """Read a stored file; statistics are not worth an error."""
     try:
-        with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
-            found = EXCERPT.of_file(data)
+        with path.open("rb", buffering=0) as file:
+            data = file.read(BEGINNING)
+            found = of_beginning(data, whole=len(data) < BEGINNING)
+            if found is not None:
+                return found
+            with mmap(file.fileno(), 0, access=ACCESS_READ) as all_of_it:
+                return _of_values(EXCERPT.of_file(all_of_it))
     except (OSError, ValueError, UnreadableError):
         return None
+
+
+@lru_cache(maxsize=64)
+def _of_values(found: tuple[str, ...]) -> traits.Traits:
+    """Make once what the instances of a series have in common."""
     return traits.of_values(dict(zip(traits.READ, found, strict=True)))

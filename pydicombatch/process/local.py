@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from errno import errorcode
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Protocol
@@ -12,6 +12,7 @@ from typing import Protocol
 from pydicombatch.core.errors import FatalError
 from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Arrival, Known, Quarantined, Stored
+from pydicombatch.process.characterised import BEGINNING, of_beginning
 from pydicombatch.process.decompress import KeptError, is_plain
 from pydicombatch.process.placing import UnusableError, values
 
@@ -107,7 +108,7 @@ class LocalProcessor:
             target = self.layout.plan(values(source, arrival.identifiers, self.layout.paths))
             with self._final_bytes(source, arrival) as final:
                 kept = final == source and self._is_to_be_decompressed(arrival)
-                return replace(self._land(arrival, final, target, known), kept=kept)
+                return self._land(arrival, final, target, known, kept=kept)
         except UnusableError as exc:
             name = self.quarantine.put(source, arrival.file.name)
             return Quarantined(arrival, name, str(exc))
@@ -157,21 +158,45 @@ class LocalProcessor:
         return scratch
 
     def _land(
-        self, arrival: Arrival, final: Path, target: PurePosixPath, known: Known | None
+        self,
+        arrival: Arrival,
+        final: Path,
+        target: PurePosixPath,
+        known: Known | None,
+        *,
+        kept: bool,
     ) -> Stored:
-        digest = sha256(final)
+        digest, beginning, length = digested(final)
         if known is not None:
             size = self.store.size(known.path)
             if size is not None:
-                return self._again(arrival, final, digest, known, size)
+                return self._again(arrival, final, digest, known, size, kept=kept)
         landing = self.store.commit(final, target, arrival.identifiers.sop_instance_uid)
-        size = final.stat().st_size
-        return Stored(arrival, landing.path, size, digest, collided=landing.collided)
+        return Stored(
+            arrival,
+            landing.path,
+            length,
+            digest,
+            collided=landing.collided,
+            kept=kept,
+            traits=of_beginning(beginning, whole=len(beginning) == length),
+        )
 
-    def _again(self, arrival: Arrival, final: Path, digest: str, known: Known, size: int) -> Stored:
+    def _again(
+        self,
+        arrival: Arrival,
+        final: Path,
+        digest: str,
+        known: Known,
+        size: int,
+        *,
+        kept: bool,
+    ) -> Stored:
         same = digest == known.sha256
         aside = "" if same else self.quarantine.put(final, arrival.file.name)
-        return Stored(arrival, known.path, size, known.sha256, duplicate=True, aside=aside)
+        return Stored(
+            arrival, known.path, size, known.sha256, duplicate=True, kept=kept, aside=aside
+        )
 
 
 def wish(source: Path, arrival: Arrival, layout: Planner) -> str:
@@ -187,9 +212,17 @@ def wish(source: Path, arrival: Arrival, layout: Planner) -> str:
 
 def sha256(path: Path) -> str:
     """Return the digest of a file, in hexadecimal."""
+    return digested(path)[0]
+
+
+def digested(path: Path) -> tuple[str, bytes, int]:
+    """Return the digest of a file, its beginning or all of it, and how many bytes it has."""
     with path.open("rb", buffering=0) as file:
-        if os.fstat(file.fileno()).st_size <= AT_ONCE:
-            return hashlib.sha256(file.read()).hexdigest()
+        size = os.fstat(file.fileno()).st_size
+        data = file.read(size if size <= AT_ONCE else BEGINNING)
+        if len(data) == size <= AT_ONCE:
+            return hashlib.sha256(data).hexdigest(), data, size
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)
+        return hashlib.file_digest(file, "sha256").hexdigest(), data, size

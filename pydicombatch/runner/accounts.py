@@ -82,15 +82,15 @@ class Accounts:
         """Count an instance that lies at its final path."""
         with self._changed:
             for account in self._touched(requests):
-                account.processed += 1
                 account.stored.add(uid)
+                self._processed(account)
 
     def quarantined(self, requests: Iterable[int], uid: str) -> None:
         """Count an instance that was set aside."""
         with self._changed:
             for account in self._touched(requests):
-                account.processed += 1
                 account.aside.add(uid)
+                self._processed(account)
 
     def close(self, request: int, wanted: int | None) -> Evidence:
         """Wait for what is still on its way, then stop counting.
@@ -129,5 +129,10 @@ class Accounts:
         found = [self._open[request] for request in requests if request in self._open]
         for account in found:
             account.last = self._clock.monotonic()
-        self._changed.notify_all()
         return found
+
+    def _processed(self, account: _Account) -> None:
+        """Count one; who waits is woken when nothing is left to wait for, not for each."""
+        account.processed += 1
+        if account.processed >= account.times:
+            self._changed.notify_all()

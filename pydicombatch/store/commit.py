@@ -126,7 +126,7 @@ class Store:
                     done = self._place(source, directory, path.name, sop_instance_uid)
                     if done is not None:
                         tree.sync(directory)
-                        return Committed(path.as_posix(), path != plain, done == "found")
+                        return Committed(str(path), path is not plain, done == "found")
         except OSError as exc:
             raise tree.fatal(exc, WHAT) from exc
         raise FatalError(

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import PurePosixPath
 from urllib.parse import quote
@@ -24,8 +25,10 @@ def component(value: str) -> str:
     Different values give different components. Never empty, `.` or `..`, never with a separator,
     a control character, a space or full stop at the end, or over 200 bytes.
     """
-    kept = (c if c.isprintable() and c not in RESERVED else _escape(c) for c in value)
-    name = _without_traps("".join(kept))
+    kept = value
+    if not value.isprintable() or not RESERVED.isdisjoint(value):  # hardly ever
+        kept = "".join(c if c.isprintable() and c not in RESERVED else _escape(c) for c in value)
+    name = _without_traps(kept)
     raw = name.encode()
     # a value that looks like a shortened one is shortened too, so that it cannot pass for it
     if len(raw) <= LONGEST and not _LOOKS_SHORTENED.search(name):
@@ -36,6 +39,11 @@ def component(value: str) -> str:
 
 def relative_path(values: Iterable[str]) -> PurePosixPath:
     """Join element values, outermost first; the last gets `.dcm` unless it ends in it."""
+    return _joined(tuple(values))
+
+
+@lru_cache(maxsize=256)  # it is asked for twice: who is first to have a path, and then where
+def _joined(values: tuple[str, ...]) -> PurePosixPath:
     *directories, name = map(component, values)
     file = name if name.lower().endswith(SUFFIX) and name != SUFFIX else name + SUFFIX
     return PurePosixPath(*directories, file)

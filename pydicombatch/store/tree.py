@@ -107,20 +107,21 @@ class Tree:
             os.close(handle)
 
     def _enter(self, parent: int, name: str) -> int:
-        key = (os.fstat(parent).st_ino, name)
         try:
             inner = os.open(name, DIRECTORY, dir_fd=parent)
         except FileNotFoundError:
-            return self._create(parent, name, key)
+            return self._create(parent, name)
         try:
-            if key in self._creating:  # by another thread, whose sync may still be under way
+            # by another thread, whose sync may still be under way
+            if self._creating and _place(parent, name) in self._creating:
                 sync(parent)
         except BaseException:
             os.close(inner)
             raise
         return inner
 
-    def _create(self, parent: int, name: str, key: tuple[int, str]) -> int:
+    def _create(self, parent: int, name: str) -> int:
+        key = _place(parent, name)
         self._creating.add(key)
         try:
             with suppress(FileExistsError):  # another thread was faster
@@ -131,6 +132,10 @@ class Tree:
         finally:
             self._creating.discard(key)
         return os.open(name, DIRECTORY, dir_fd=parent)
+
+
+def _place(parent: int, name: str) -> tuple[int, str]:
+    return os.fstat(parent).st_ino, name
 
 
 def sync(handle: int) -> None:

@@ -2,7 +2,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
@@ -13,7 +15,12 @@ from pydicombatch.core.model import Arrival, Known, Quarantined, Stored
 from pydicombatch.core.records import Share
 from pydicombatch.core.traits import READ, Traits, of_values
 from pydicombatch.ledger.ledger import Ledger
-from pydicombatch.process.characterised import CharacterisingProcessor
+from pydicombatch.process.characterised import (
+    BEGINNING,
+    CharacterisingProcessor,
+    of_beginning,
+)
+from pydicombatch.process.local import digested
 from tests.support.fakes import arrival, stored
 from tests.support.instances import Spec, dataset, file, to_bytes
 
@@ -152,3 +159,48 @@ def test_a_file_that_was_cut_is_an_error_or_has_the_same_values(length: int) -> 
     except UnreadableError:
         return
     assert found in {("", ""), ("", "CT"), (Spec().patient_id, "CT")}
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("1234"), st.sampled_from([CT, replace(CT, series="1.2.2"), None]),
+            st.booleans(), st.integers(1, 9),
+        ),
+        max_size=8,
+    )
+)  # fmt: skip
+def test_instances_recorded_together_count_as_those_recorded_one_by_one(
+    several: list[tuple[str, Traits | None, bool, int]],
+) -> None:
+    some = [
+        replace(stored(uid), traits=kind, duplicate=duplicate, size=size)
+        for uid, kind, duplicate, size in several
+    ]
+    with TemporaryDirectory() as folder:
+        with closing(Ledger(Path(folder) / "a.sqlite")) as together:
+            together.record(some, (), NOW)
+            found = together.statistics(), together.counts(), together.known("1")
+        with closing(Ledger(Path(folder) / "b.sqlite")) as alone:
+            for one in some:
+                alone.record([one], (), NOW)
+            assert (alone.statistics(), alone.counts(), alone.known("1")) == found
+
+
+@pytest.mark.parametrize("pixels", [10, 100_000, 2_000_000])
+def test_a_file_is_read_once_for_its_digest_and_its_traits(tmp_path: Path, pixels: int) -> None:
+    path = tmp_path / "one"
+    path.write_bytes(to_bytes(dataset(Spec())) + bytes(pixels))
+    digest, beginning, size = digested(path)
+    content = path.read_bytes()
+    assert (digest, size) == (sha256(content).hexdigest(), len(content))
+    assert content.startswith(beginning)
+    assert len(beginning) in {size, BEGINNING}
+    expected = of_values(dict(zip(READ, Excerpt(READ).of_file(content), strict=True)))
+    assert of_beginning(beginning, whole=len(beginning) == size) == expected
+
+
+def test_a_beginning_that_does_not_hold_them_has_no_traits() -> None:
+    content = to_bytes(dataset(Spec()))
+    assert of_beginning(content[:200], whole=False) is None
+    assert of_beginning(b"", whole=True) is None
