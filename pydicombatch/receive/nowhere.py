@@ -4,6 +4,8 @@ import os
 import socket
 from collections import defaultdict
 from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
 
 from pydicombatch.core.adoption import Adoption, Returned
 from pydicombatch.receive.server.incoming import UNSOLICITED
@@ -62,17 +64,26 @@ class Passing:
         self._stored: defaultdict[str, list[str]] = defaultdict(list)
         self._refused = 0
         self._broken = ""
+        self._ready = Path(os.devnull).open("rb")  # noqa: SIM115 - one can always read from it
+        self._ended = self._take(adoption.received) if adoption.received else None
 
     def fileno(self) -> int:
-        """Return the connection's descriptor."""
-        return self._socket.fileno()
+        """Return a descriptor that can be read when there is something to hear."""
+        return (self._socket if self._ended is None else self._ready).fileno()
 
     def hear(self) -> Returned | None:
         """Take what has come; None: more will."""
+        if self._ended is not None:
+            return self._ended
         try:
-            data = memoryview(self._socket.recv(READ))
-            if not data:
-                return self._returned(None)
+            data = self._socket.recv(READ)
+        except OSError:
+            return self._returned(None)
+        return self._take(data) if data else self._returned(None)
+
+    def _take(self, received: bytes) -> Returned | None:
+        data = memoryview(received)
+        try:
             while data and self._association.returned is None:
                 happened, consumed = self._association.receive(data)
                 data = data[consumed:]
@@ -92,11 +103,13 @@ class Passing:
 
     def end(self) -> None:
         """End the connection."""
-        self._socket.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Give the descriptors back."""
         self._socket.close()
+        self._ready.close()
 
     def _act(self, event: events.Event) -> None:
         if isinstance(event, events.Aborted):

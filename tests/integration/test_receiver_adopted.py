@@ -1,6 +1,7 @@
 """Instances that come on our own association: durable before they are acknowledged, or refused."""
 
 import os
+import select
 import signal
 import socket
 import threading
@@ -13,11 +14,13 @@ import pytest
 
 from pydicombatch.backends.dimse.command import Tag, encode
 from pydicombatch.backends.dimse.fragments import split
+from pydicombatch.core.adoption import Adoption
 from pydicombatch.core.attribution import Expectation
+from pydicombatch.receive.nowhere import Nowhere
 from pydicombatch.receive.process.parent import ProcessReceiver
 from pydicombatch.receive.server.settings import Limits
 from tests.support import hand_made as raw
-from tests.support.adopting import GET, MESSAGE, Lent, lent
+from tests.support.adopting import GET, MESSAGE, ORIGIN, STORAGE, Lent, lent
 from tests.support.receiving import COMPILED, Heard, receiver, until
 
 MINE = Expectation(4, MESSAGE, (("StudyInstanceUID", frozenset({"1.2.3.4"})),))
@@ -394,3 +397,19 @@ def test_many_associations_come_and_go_without_a_trace(heard: Heard) -> None:
 
 def _descriptors(pids: list[int]) -> int:
     return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids)
+
+
+def test_a_test_reads_what_came_before_it_was_asked() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        nowhere = Nowhere({UIDS[0]})
+        about = STORAGE, frozenset({GET, 5}), GET, MESSAGE, 131072, 0, ORIGIN
+        received = raw.store(raw.data_set(UIDS[0]), instance=UIDS[0]) + FINAL
+        passing = nowhere.adopt(ours.fileno(), Adoption(*about, received=received))
+        assert select.select([passing], [], [], 0)[0]
+        returned = passing.hear()
+        passing.close()
+        assert returned is not None
+        assert returned.rest == FINAL
+        assert (nowhere.asked_for, dict(returned.stored)) == (1, {raw.CT: (UIDS[0],)})
+        assert raw.status_of(theirs.recv(4096)[6:]) == 0

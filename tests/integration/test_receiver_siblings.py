@@ -4,6 +4,7 @@ import os
 import select
 import signal
 import socket
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -261,3 +262,39 @@ def test_who_has_left_is_told_when_there_is_room_to_tell_it() -> None:
             inlet.tick(0.0)
     assert told == 5000
     inlet.close()
+
+
+def test_who_has_not_heard_all_when_it_ends_is_looked_at_no_more() -> None:
+    hub, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    inlet, house = Inlet(theirs), House()
+    inlet.open(house, house.welcome)
+    inlet.left("192.0.2.7")
+    hub.close()  # the kernel says for it that the connection was reset
+    house.look()
+    assert house.watched == {}
+    inlet.close()
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.02, 0.1, 0.3])
+def test_closing_while_all_are_started_anew_does_not_wait_for_ever(
+    tmp_path: Path, pause: float
+) -> None:
+    with several(tmp_path) as heard, ExitStack() as stack:
+        stored = sum(associated(stack, heard).store(raw.data_set()) == 0 for _ in range(6))
+        os.kill(of(heard).pids[1], signal.SIGKILL)
+        time.sleep(pause)
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 30
+    assert stored == len(heard.arrivals) == len(heard.files()) == 6
+
+
+def test_after_a_crash_nobody_is_served_before_the_expectations_are_known(tmp_path: Path) -> None:
+    with several(tmp_path, expect=False) as heard, ExitStack() as stack:
+        one = of(heard)
+        for number in range(2000):
+            patient = frozenset({"SYN001" if number == 1999 else f"P{number}"})
+            one.expect(Expectation(number + 1, 0, (("PatientID", patient),)))
+        for crash in range(1, 4):
+            os.kill(one.pids[0], signal.SIGKILL)
+            until(lambda crash=crash: one.restarts == crash)  # type: ignore[misc]
+            assert associated(stack, heard).store(raw.data_set()) == 0

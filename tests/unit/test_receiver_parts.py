@@ -226,3 +226,15 @@ def test_both_receivers_fit_the_port_of_the_engine(
     one: Receiver = kind(Settings(0, "OURS", ".", "run"), lambda _: ())
     assert one.refused() == 0
     one.close()
+
+
+def test_a_line_may_name_hundreds_of_thousands_of_instances() -> None:
+    uids = tuple(
+        f"1.2.826.0.1.3680043.10.1234.9999999999.{number:020d}" for number in range(300_000)
+    )
+    returned = Returned(b"rest", b"", "", {"1.2.3": uids}, 0)
+    said = wire.encode({"back": wire.pack_returned(returned)})
+    lines, heard = wire.Lines(), []
+    for at in range(0, len(said), 1 << 16):
+        heard += lines.take(said[at : at + (1 << 16)])
+    assert [wire.unpack_returned(one["back"]) for one in heard] == [returned]

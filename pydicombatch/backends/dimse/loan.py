@@ -37,8 +37,9 @@ class Loan:
 
     def __init__(self, wire: Wire, adopter: Adopter, adoption: Adoption) -> None:
         self._wire = wire
-        self._pump = Pump(wire) if wire.is_secure else None
+        self._pump: Pump | None = None
         try:
+            self._pump = Pump(wire) if wire.is_secure else None
             number = wire.fileno() if self._pump is None else self._pump.theirs.fileno()
             self._adopted = adopter.adopt(number, adoption)
         except OSError as exc:
@@ -80,10 +81,8 @@ class Loan:
         self._end_pump()
 
     def _take_back(self, rest: bytes, unsent: bytes) -> None:
-        self._wire.lend(None)
         self._wire.give(rest + (self._pump.stop() if self._pump is not None else b""))
-        if unsent:
-            self._wire.send(unsent)
+        self._wire.regain(unsent)
 
     def _end_pump(self) -> None:
         if self._pump is not None:

@@ -39,6 +39,7 @@ class Wire:
         self._received = bytearray()
         self._using = threading.Lock()  # TLS bears one user at a time
         self._lent: Adopted | None = None  # to the receiver, who sends for us meanwhile
+        self._later = b""  # what could not be sent meanwhile
         self.aborted = False  # by us
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         end_when_dead(connection, dead)
@@ -56,10 +57,13 @@ class Wire:
     def send(self, data: bytes) -> None:
         """Send everything, or raise OSError (TimeoutError when the peer does not take it)."""
         with self._using:
-            if self._lent is not None:
-                self._lent.send(data)
-            else:
+            if self._lent is None:
                 self._send(data)
+                return
+            try:
+                self._lent.send(data)
+            except OSError:  # it is being given back: behind what was not sent, then
+                self._later += data
 
     def receive(self, seconds: float) -> tuple[PduType, bytes]:
         """Wait for one PDU and return its type and its body.
@@ -91,8 +95,11 @@ class Wire:
 
     def push(self, data: bytes) -> None:
         """Send what the receiver wants sent on a connection that it serves."""
-        with self._using:
-            self._send(data)
+        try:
+            with self._using:
+                self._send(data)
+        except TimeoutError as exc:  # nobody knows how much has left
+            raise ConnectionResetError from exc
 
     @property
     def is_secure(self) -> bool:
@@ -104,9 +111,17 @@ class Wire:
         return self._socket.fileno()
 
     def lend(self, adopted: Adopted | None) -> None:
-        """Let the receiver send from now on; None: we do it ourselves again."""
+        """Let the receiver send from now on; None: it has gone."""
         with self._using:
-            self._lent = adopted
+            self._lent, self._later = adopted, b""
+
+    def regain(self, unsent: bytes) -> None:
+        """Send ourselves again, what the receiver had not sent before anything else."""
+        with self._using:
+            self._lent = None
+            data, self._later = unsent + self._later, b""
+            if data:
+                self._send(data)
 
     def give(self, data: bytes) -> None:
         """Put what was read elsewhere before what is read here."""

@@ -3,9 +3,11 @@
 import contextlib
 import os
 import select
+import selectors
 import signal
 import socket
 import threading
+from collections.abc import Callable, Iterable
 
 from pydicombatch.core.adoption import Adoption
 from pydicombatch.receive.process import wire
@@ -89,3 +91,22 @@ class Channel:
             with contextlib.suppress(OSError):
                 os.kill(self.pid, signal.SIGKILL)
             gone.poll(seconds * 1000)
+
+
+def hear_all(channels: Iterable[Channel], act: Callable[[Channel, wire.Message], None]) -> None:
+    """Act on what is said, until none has more to say.
+
+    Raises
+    ------
+    OSError, ValueError, EOFError
+        If a process is gone, or not itself any more.
+    """
+    with selectors.DefaultSelector() as selector:
+        for channel in channels:
+            selector.register(channel.socket, selectors.EVENT_READ, channel)
+        while selector.get_map():
+            for key, _ in selector.select():
+                for message in key.data.read():
+                    act(key.data, message)
+                if key.data.closed:
+                    selector.unregister(key.fileobj)

@@ -1,5 +1,6 @@
 """Which spool files the engine has been told of; the others are found after a crash."""
 
+from contextlib import suppress
 from pathlib import Path, PurePath
 
 from pydicombatch.core.model import Arrival
@@ -36,7 +37,8 @@ class Custody:
         name = NAME.fullmatch(arrival.file.name)
         self.counted = max(self.counted, int(name["count"]) if name else 0)
         if len(self._announced) >= self._prune_at:
-            self._announced &= {path.name for path in self._directory.iterdir()}
+            with suppress(OSError):  # it only saves memory
+                self._announced &= {path.name for path in self._directory.iterdir()}
             self._prune_at = 2 * len(self._announced) + _PRUNE
 
     def unannounced(self) -> list[Arrival]:

@@ -1,7 +1,6 @@
 """The receiver in processes of its own, as the engine sees it: port `Receiver`."""
 
 import logging
-import selectors
 import threading
 import time
 from collections import deque
@@ -13,12 +12,12 @@ from typing import Any
 
 from pydicombatch.core.adoption import Adoption
 from pydicombatch.core.attribution import Expectation
-from pydicombatch.core.errors import ConfigError, FatalError
+from pydicombatch.core.errors import ConfigError, FatalError, as_fatal
 from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Arrival
 from pydicombatch.core.threads import begin
 from pydicombatch.receive.process import wire
-from pydicombatch.receive.process.channel import Channel
+from pydicombatch.receive.process.channel import Channel, hear_all
 from pydicombatch.receive.process.custody import Custody
 from pydicombatch.receive.process.handover import Handover, Retained
 from pydicombatch.receive.process.session import Session
@@ -173,25 +172,20 @@ class ProcessReceiver:
                 return
             try:
                 self._restart()
-            except (ConfigError, FatalError) as error:
-                self._break(unable(f"cannot be restarted ({error.problem})"))
+            except (ConfigError, FatalError, OSError) as exc:
+                problem = as_fatal(exc).problem
+                self._break(unable(f"cannot be restarted ({problem})"))
+                self._find_unannounced()
                 self._say_closed()
-                log.warning("receiver.lost", reason=error.problem)
+                log.warning("receiver.lost", reason=problem)
                 return
 
     def _read(self) -> None:
         """Act on what is said until one of them is gone, or none has more to say."""
         for channel, message in self._spawned.said if self._spawned else ():
             self._act(channel, message)
-        with selectors.DefaultSelector() as selector, suppress(OSError, ValueError, EOFError):
-            for channel in self._channels:
-                selector.register(channel.socket, selectors.EVENT_READ, channel)
-            while selector.get_map():
-                for key, _ in selector.select():
-                    for message in key.data.read():
-                        self._act(key.data, message)
-                    if key.data.closed:
-                        selector.unregister(key.fileobj)
+        with suppress(OSError, ValueError, EOFError):
+            hear_all(self._channels, self._act)
 
     def _end(self) -> None:
         """Announce what was acknowledged, told or not, and let `close` go on."""
@@ -213,16 +207,21 @@ class ProcessReceiver:
         refused = self.refused()
         with self._sending:
             self._open_again()
+            self._tell_all()  # before anybody else tells them anything
         if old is not None:
             old.close()
         self.restarts += 1
         self._refused_before = refused
+
+    def _tell_all(self) -> None:
+        """Tell those that are new what the others knew."""
         with self._changed:
             known = [wire.pack_expectation(one) for one in self._expectations.values()]
-            sync = self._sync
-        for one in known:
-            self._send({"expect": one})
-        self._send({"sync": sync})
+            sync, closing = self._sync, self._closing
+        for channel in self._channels:
+            for one in known:
+                channel.send({"expect": one})
+            channel.send({"sync": sync, **({"close": True} if closing else {})})
 
     def _break(self, error: FatalError) -> None:
         """Let `expect` tell the engine that nothing will succeed."""
@@ -247,9 +246,13 @@ class ProcessReceiver:
         self._open()
 
     def _find_unannounced(self) -> None:
-        """Announce what a process acknowledged and did not tell us of any more."""
+        """Announce what a process acknowledged and did not tell us of any more.
+
+        Where the spool cannot be read, the next run does it.
+        """
         if self._handover is not None:
-            self._handover.arrived(None, self._custody.unannounced())
+            with suppress(OSError):
+                self._handover.arrived(None, self._custody.unannounced())
 
     # What is said
 

@@ -45,7 +45,11 @@ class Session:
         data = self._socket.recv(_READ_SIZE)
         if not data:
             raise ConnectionResetError
-        for message in self._lines.take(data):
+        try:
+            messages = self._lines.take(data)
+        except ValueError as exc:
+            raise ConnectionResetError from exc
+        for message in messages:
             if "back" in message:
                 return wire.unpack_returned(message["back"])
         return None

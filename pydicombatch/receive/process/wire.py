@@ -11,7 +11,7 @@ from pydicombatch.receive.server.outlet import Kind, arrivals
 
 Message = dict[str, Any]
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
-_LONGEST_LINE = 1 << 24  # bytes; a request may name many thousand UIDs
+_LONGEST_LINE = 1 << 28  # bytes; a request may name a million UIDs
 
 
 def encode(message: Message) -> bytes:
@@ -23,7 +23,8 @@ class Lines:
     """Messages out of bytes, however they are cut."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._begun: list[bytes] = []  # pieces of a line that is not complete
+        self._size = 0  # bytes of it
 
     def take(self, data: bytes) -> list[Message]:
         """Return the messages that are complete with `data`.
@@ -33,8 +34,13 @@ class Lines:
         ValueError
             If a line is no message.
         """
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > _LONGEST_LINE:
+        *lines, rest = data.split(b"\n")
+        if lines:
+            lines[0] = b"".join((*self._begun, lines[0]))
+            self._begun, self._size = [], 0
+        self._begun.append(rest)
+        self._size += len(rest)
+        if self._size > _LONGEST_LINE:
             raise ValueError("a line is too long")
         return [json.loads(line) for line in lines]
 

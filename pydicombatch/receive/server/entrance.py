@@ -234,7 +234,10 @@ class Inlet:
     def _receive(self) -> None:
         with contextlib.suppress(BlockingIOError):
             while True:
-                data, descriptors, _, _ = socket.recv_fds(self._hub, _LONGEST_ADDRESS, 1)
+                try:
+                    data, descriptors, _, _ = socket.recv_fds(self._hub, _LONGEST_ADDRESS, 1)
+                except ConnectionResetError:  # it has not read all that we told it
+                    break
                 if not data:
                     break
                 self._seat([socket.socket(fileno=one) for one in descriptors], data.decode())
