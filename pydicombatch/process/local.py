@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from errno import errorcode
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Protocol
@@ -108,7 +108,7 @@ class LocalProcessor:
             target = self.layout.plan(values(source, arrival.identifiers, self.layout.paths))
             with self._final_bytes(source, arrival) as final:
                 kept = final == source and self._is_to_be_decompressed(arrival)
-                return self._land(arrival, final, target, known, kept=kept)
+                return replace(self._land(arrival, final, target, known), kept=kept)
         except UnusableError as exc:
             name = self.quarantine.put(source, arrival.file.name)
             return Quarantined(arrival, name, str(exc))
@@ -158,19 +158,13 @@ class LocalProcessor:
         return scratch
 
     def _land(
-        self,
-        arrival: Arrival,
-        final: Path,
-        target: PurePosixPath,
-        known: Known | None,
-        *,
-        kept: bool,
+        self, arrival: Arrival, final: Path, target: PurePosixPath, known: Known | None
     ) -> Stored:
         digest, beginning, length = digested(final)
         if known is not None:
             size = self.store.size(known.path)
             if size is not None:
-                return self._again(arrival, final, digest, known, size, kept=kept)
+                return self._again(arrival, final, digest, known, size)
         landing = self.store.commit(final, target, arrival.identifiers.sop_instance_uid)
         return Stored(
             arrival,
@@ -178,25 +172,13 @@ class LocalProcessor:
             length,
             digest,
             collided=landing.collided,
-            kept=kept,
             traits=of_beginning(beginning, whole=len(beginning) == length),
         )
 
-    def _again(
-        self,
-        arrival: Arrival,
-        final: Path,
-        digest: str,
-        known: Known,
-        size: int,
-        *,
-        kept: bool,
-    ) -> Stored:
+    def _again(self, arrival: Arrival, final: Path, digest: str, known: Known, size: int) -> Stored:
         same = digest == known.sha256
         aside = "" if same else self.quarantine.put(final, arrival.file.name)
-        return Stored(
-            arrival, known.path, size, known.sha256, duplicate=True, kept=kept, aside=aside
-        )
+        return Stored(arrival, known.path, size, known.sha256, duplicate=True, aside=aside)
 
 
 def wish(source: Path, arrival: Arrival, layout: Planner) -> str:

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from pydicombatch.backends.dimse import DimseArchive, Peer, Timeouts
-from pydicombatch.backends.dimse.command import Tag, encode
+from pydicombatch.backends.dimse.command import Tag
 from pydicombatch.backends.dimse.contexts import Proposal
-from pydicombatch.backends.dimse.fragments import split
 from pydicombatch.backends.dimse.kept import Kept
 from pydicombatch.core.errors import TransientError
 from pydicombatch.core.model import Answer, Key, Request, RequestType
 from pydicombatch.receive.process.parent import ProcessReceiver
 from tests.support import hand_made as raw
+from tests.support.adopting import get_response
 from tests.support.ports import LOOPBACK
 from tests.support.raw_peer import RawPeer
 from tests.support.receiving import EVERYTHING, Heard, receiver
@@ -42,16 +42,8 @@ def acceptance() -> bytes:
 
 
 def response(status: int, data: bytes | None = None, message_id: int = MESSAGE) -> bytes:
-    fields: dict[Tag, int | str] = {
-        Tag.FIELD: 0x8010,
-        Tag.RESPONDED_TO: message_id,
-        Tag.DATA_SET_TYPE: 0x0101 if data is None else 1,
-        Tag.STATUS: status,
-        Tag.REMAINING: 0,
-        Tag.COMPLETED: 1,
-        Tag.FAILED: 0,
-    }
-    return split(GET, encode(fields), data, 0)
+    counts = {Tag.REMAINING: 0, Tag.COMPLETED: 1, Tag.FAILED: 0}
+    return get_response(status, data, counts, message_id)
 
 
 def instance(uid: str) -> bytes:

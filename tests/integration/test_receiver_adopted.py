@@ -12,15 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from pydicombatch.backends.dimse.command import Tag, encode
-from pydicombatch.backends.dimse.fragments import split
+from pydicombatch.backends.dimse.command import Tag
 from pydicombatch.core.adoption import Adoption
 from pydicombatch.core.attribution import Expectation
 from pydicombatch.receive.nowhere import Nowhere
 from pydicombatch.receive.process.parent import ProcessReceiver
 from pydicombatch.receive.server.settings import Limits
 from tests.support import hand_made as raw
-from tests.support.adopting import GET, MESSAGE, ORIGIN, STORAGE, Lent, lent
+from tests.support.adopting import GET, MESSAGE, ORIGIN, STORAGE, Lent, get_response, lent
 from tests.support.receiving import COMPILED, Heard, receiver, until
 
 MINE = Expectation(4, MESSAGE, (("StudyInstanceUID", frozenset({"1.2.3.4"})),))
@@ -28,14 +27,7 @@ UIDS = [f"{raw.UID}.{number}" for number in range(1, 100)]
 
 
 def response(status: int, data: bytes | None = None) -> bytes:
-    fields: dict[Tag, int | str] = {
-        Tag.FIELD: 0x8010,
-        Tag.RESPONDED_TO: MESSAGE,
-        Tag.DATA_SET_TYPE: 0x0101 if data is None else 1,
-        Tag.STATUS: status,
-        Tag.REMAINING: 1,
-    }
-    return split(GET, encode(fields), data, 0)
+    return get_response(status, data, {Tag.REMAINING: 1})
 
 
 PENDING, FINAL = response(0xFF00), response(0x0000)

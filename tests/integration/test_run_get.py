@@ -179,12 +179,7 @@ def test_a_run_that_is_killed_in_the_middle_goes_on_without_loss_or_double(
     job.change("request", limits={})
     ended = job.run()
     assert ended.code == 0, ended.text
-    expected = {replace(spec, study=study).sop_uid
-                for study in (2, 3) for spec in specs(series=2, instances=10)}  # fmt: skip
-    assert set(job.stored()) == expected
-    assert Counter(row["Outcome"] for row in job.results()) == {"complete": 2}
-    assert list((job.state / "spool").iterdir()) == []
-    assert job.command("verify").code == 0
+    assert_all_of_two_studies_lie_there(job)
 
 
 def test_an_interrupt_ends_what_runs_within_its_time(server: Server, tmp_path: Path) -> None:
@@ -388,6 +383,10 @@ def test_a_receiver_that_is_killed_in_the_middle_of_a_c_get_is_made_up_for(
         ended = running.wait(110)
     assert ended.code == 0, ended.text
     assert kills == 4
+    assert_all_of_two_studies_lie_there(job)
+
+
+def assert_all_of_two_studies_lie_there(job: Job) -> None:
     expected = {replace(spec, study=study).sop_uid
                 for study in (2, 3) for spec in specs(series=2, instances=10)}  # fmt: skip
     assert set(job.stored()) == expected

@@ -69,16 +69,20 @@ def job(
     )  # fmt: skip
 
 
+def assert_all_is_stored(one: Job) -> None:
+    stored = one.stored()
+    assert set(stored) == set(FILES)
+    for uid, found in stored.items():
+        assert found.data == data_set_of(FILES[uid])
+
+
 def test_c_move_over_tls_both_ways_stores_what_the_archive_holds(
     tmp_path: Path, orthanc: OrthancServer, authority: Authority, ours: Certificate
 ) -> None:
     one = job(tmp_path, orthanc, "c-move", authority.ca, ours)
     ended = one.run()
     assert ended.code == 0, ended.text
-    stored = one.stored()
-    assert set(stored) == set(FILES)
-    for uid, found in stored.items():
-        assert found.data == data_set_of(FILES[uid])
+    assert_all_is_stored(one)
 
 
 @pytest.mark.parametrize("rate", [0, 0.5])
@@ -92,10 +96,7 @@ def test_c_get_over_tls_stores_what_the_archive_holds(
     )  # fmt: skip
     ended = one.run()
     assert ended.code == 0, ended.text
-    stored = one.stored()
-    assert set(stored) == set(FILES)
-    for uid, found in stored.items():
-        assert found.data == data_set_of(FILES[uid])
+    assert_all_is_stored(one)
     assert one.command("verify").code == 0
 
 

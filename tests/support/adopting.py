@@ -6,7 +6,10 @@ import struct
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 
+from pydicombatch.backends.dimse.command import Tag, encode
+from pydicombatch.backends.dimse.fragments import split
 from pydicombatch.core.adoption import Adoption, Returned
 from pydicombatch.core.model import Origin
 from pydicombatch.receive.process.parent import ProcessReceiver
@@ -16,6 +19,23 @@ from tests.support.receiving import Heard
 GET, MESSAGE = 1, 1  # presentation context of the C-GET, and its message id
 ORIGIN = Origin("ARCHIVE", "archive", "OURS", MESSAGE)
 STORAGE = {3: (raw.CT, raw.EXPLICIT)}
+
+
+def get_response(
+    status: int,
+    data: bytes | None = None,
+    counts: Mapping[Tag, int] = MappingProxyType({}),
+    message_id: int = MESSAGE,
+) -> bytes:
+    """Return a C-GET response (PS3.7 9.3.3.2)."""
+    fields: dict[Tag, int | str] = {
+        Tag.FIELD: 0x8010,
+        Tag.RESPONDED_TO: message_id,
+        Tag.DATA_SET_TYPE: 0x0101 if data is None else 1,
+        Tag.STATUS: status,
+        **counts,
+    }
+    return split(GET, encode(fields), data, 0)
 
 
 class Lent:

@@ -16,6 +16,7 @@ from pydicombatch.receive.upperlayer.machine import Association
 from pydicombatch.receive.upperlayer.negotiation import Policy
 from pydicombatch.receive.upperlayer.phase import Phase
 from tests.support import hand_made as raw
+from tests.support.adopting import get_response
 
 GET, MESSAGE = 1, 9  # presentation context, message id
 ORIGIN = Origin("ARCHIVE", "archive", "OURS", MESSAGE)
@@ -27,14 +28,7 @@ UIDS = "1.2.826.0.1.3680043.10.1234."
 
 
 def response(status: int, data: bytes | None = None, message_id: int = MESSAGE) -> bytes:
-    fields: dict[Tag, int | str] = {
-        Tag.FIELD: 0x8010,
-        Tag.RESPONDED_TO: message_id,
-        Tag.DATA_SET_TYPE: 0x0101 if data is None else 1,
-        Tag.STATUS: status,
-        Tag.COMPLETED: 3,
-    }
-    return split(GET, encode(fields), data, 0)
+    return get_response(status, data, {Tag.COMPLETED: 3}, message_id)
 
 
 PENDING = response(0xFF00)

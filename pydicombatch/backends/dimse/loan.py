@@ -23,7 +23,7 @@ class Loan:
     Parameters
     ----------
     wire
-        The connection; nothing was read of it that was not consumed.
+        The connection; what was read of it and not consumed is in the adoption.
     adopter
         The receiver.
     adoption

@@ -105,26 +105,36 @@ static int equal(Span one, Span other) {
     return one.size == other.size && (!one.size || !memcmp(one.data, other.data, one.size));
 }
 
+/* Step over an element of a command set (PS3.7 6.3.1) that stands behind the last one in order;
+ * 0: it does not, or is cut short. */
+static int next_element(Span set, size_t *position, long *element, Span *value) {
+    if (set.size - *position < SHORT_HEAD)
+        return 0;
+    const unsigned char *head = set.data + *position;
+    long last = *element;
+    uint32_t length = little32(head + 4);
+    *element = (long)little16(head + 2);
+    *position += SHORT_HEAD;
+    if (little16(head) || *element <= last || length > set.size - *position)
+        return 0;
+    *value = (Span){set.data + *position, length};
+    *position += length;
+    return 1;
+}
+
 /* Read a C-STORE-RQ (PS3.7 9.3.1.1) whose elements stand in order; 0: not mine. */
 static int read_command(Span set, Command *found) {
     size_t position = 0;
-    long last = -1;
+    long element = -1;
+    Span value;
     unsigned seen = 0; /* bits: field, message id, data set type */
 
     memset(found, 0, sizeof *found);
     found->originator_id = -1;
     while (position < set.size) {
-        if (set.size - position < SHORT_HEAD)
+        if (!next_element(set, &position, &element, &value))
             return 0;
-        const unsigned char *head = set.data + position;
-        long element = (long)little16(head + 2);
-        uint32_t length = little32(head + 4);
-        position += SHORT_HEAD;
-        if (little16(head) || element <= last || length > set.size - position)
-            return 0;
-        Span value = {set.data + position, length};
-        position += length;
-        last = element;
+        size_t length = value.size;
         switch (element) {
         case 0x0002:
             found->sop_class = stripped(value);
@@ -168,23 +178,16 @@ static int read_command(Span set, Command *found) {
 /* Whether a command set is a C-GET response that only counts (PS3.7 9.3.3.2): others follow it. */
 static int is_count(Span set, int message_id) {
     size_t position = 0;
-    long last = -1;
+    long element = -1;
+    Span raw;
     unsigned seen = 0; /* bits: field, message responded to, data set type, status */
 
     while (position < set.size) {
-        if (set.size - position < SHORT_HEAD)
+        if (!next_element(set, &position, &element, &raw))
             return 0;
-        const unsigned char *head = set.data + position;
-        long element = (long)little16(head + 2);
-        uint32_t length = little32(head + 4);
-        position += SHORT_HEAD;
-        if (little16(head) || element <= last || length > set.size - position)
-            return 0;
-        unsigned value = length == 2 ? little16(set.data + position) : 0;
-        position += length;
-        last = element;
+        unsigned value = raw.size == 2 ? little16(raw.data) : 0;
         seen |= element == 0x0100 && value == 0x8010 ? 1u : 0;
-        seen |= element == 0x0120 && length == 2 && (int)value == message_id ? 2u : 0;
+        seen |= element == 0x0120 && raw.size == 2 && (int)value == message_id ? 2u : 0;
         seen |= element == 0x0800 && value == 0x0101 ? 4u : 0;
         seen |= element == 0x0900 && (value == 0xFF00 || value == 0xFF01) ? 8u : 0;
     }
@@ -849,7 +852,8 @@ static PyObject *enroll(PyObject *module, PyObject *arguments) {
     (void)module;
     if (!PyArg_ParseTuple(
             arguments, "Oiiikkiiy#y#ny#nnz#iy#y#y#y#y#y#", &capsule, &peer, &context, &kind,
-            &max_pdu, &longest, &asked_context, &asked_id, &told[IDS].text, &told[IDS].size, &told[META].text, &told[META].size,
+            &max_pdu, &longest, &asked_context, &asked_id, &told[IDS].text, &told[IDS].size,
+            &told[META].text, &told[META].size,
             &meta_uid, &told[RESPONSE].text, &told[RESPONSE].size, &response_id, &response_uid,
             &told[AET].text, &told[AET].size, &number, &told[4].text, &told[4].size, &told[5].text,
             &told[5].size, &told[6].text, &told[6].size, &told[7].text, &told[7].size,
