@@ -4,7 +4,7 @@ import os
 import shutil
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import sha256
@@ -97,8 +97,8 @@ class Shim:
         return self._counters()[2]
 
     def events(self) -> list[Event]:
-        """Return the record, in the order in which the calls ended."""
-        return sorted(_read(self._log.read_bytes()), key=lambda one: one.end)
+        """Return the record, in an order in which the calls can have had their effect."""
+        return in_effect(_read(self._log.read_bytes()))
 
     def _counters(self) -> tuple[int, ...]:
         return COUNTERS.unpack(self._shared.read_bytes()[: COUNTERS.size])
@@ -110,6 +110,30 @@ class Shim:
     @property
     def _log(self) -> Path:
         return self.folder / "shim.record"
+
+
+def in_effect(events: Iterable[Event]) -> list[Event]:
+    """Return calls as they ended, but directories before what lies in them.
+
+    A call gets the number of its end when it is over: another thread may have put something into
+    a directory before its maker got that number.
+    """
+    ended = sorted(events, key=lambda one: one.end)
+    moments = {
+        made.end: min(one.end for one in ended if one is made or _shows(one, made))
+        for made in ended
+        if made.call is Call.MKDIR
+    }
+    return sorted(
+        ended, key=lambda one: (moments.get(one.end, one.end), one.end not in moments, one.first)
+    )
+
+
+def _shows(event: Event, made: Event) -> bool:
+    """Whether a call that ended while a directory was being made proves that it was there."""
+    within = any(path.startswith(f"{made.first}/") for path in (event.first, event.second))
+    synced = event.call is Call.SYNC and event.first == made.first
+    return made.start < event.end < made.end and (within or synced)
 
 
 def library(file: Path = SOURCE) -> Path:
