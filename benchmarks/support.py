@@ -23,7 +23,7 @@ from tests.support.ports import LOOPBACK, free_port
 MEGABYTE = 1_000_000
 OURS = "BENCH_STORE"
 LOADED = "To stop extraction"  # what a run prints once its batch is in the ledger
-INTERVAL = 0.2  # seconds between two looks at the memory
+FIRST, INTERVAL = 0.1, 0.5  # seconds until a look at the memory; each costs some 15 ms of CPU
 SERIES = 50  # slices each
 LOADS_FAST = {"SynchronousMode": False, "SyncStorageArea": False}  # of Orthanc; writing only
 
@@ -91,26 +91,35 @@ def measure(command: Sequence[str], *, accept: Iterable[int] = (0,)) -> Usage:
         assert process.stdout is not None
         said.extend((time.monotonic() - begin, line) for line in process.stdout)
 
-    listener = threading.Thread(target=listen, daemon=True)
-    listener.start()
     memory: list[tuple[float, int]] = []
-    while True:
-        # before the zombie is collected, so that the sample belongs to it and to no other process
-        ended, status, used = os.wait4(process.pid, os.WNOHANG)
-        if ended:
-            break
-        if size := pss(process.pid):
-            memory.append((time.monotonic() - begin, size))
-        time.sleep(INTERVAL if memory[:10] else 0.02)
+    ended = threading.Event()
+
+    threads = [
+        threading.Thread(target=listen, daemon=True),
+        threading.Thread(target=_look, args=(process.pid, begin, memory, ended), daemon=True),
+    ]
+    for one in threads:
+        one.start()
+    # it stays a zombie meanwhile, so that nothing of another process is looked at
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     seconds = time.monotonic() - begin
+    ended.set()
+    for one in threads:
+        one.join()
+    _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    listener.join()
     text = "".join(line for _, line in said)
     if process.returncode not in set(accept):
         raise WrongResult(f"{command[0]} ended with {process.returncode}:\n{text[-2000:]}")
     loaded = next((moment for moment, line in said if line.startswith(LOADED)), 0.0)
     cpu = used.ru_utime + used.ru_stime
     return Usage(seconds, cpu, tuple(memory), loaded, text)
+
+
+def _look(pid: int, begin: float, memory: list[tuple[float, int]], ended: threading.Event) -> None:
+    while not ended.wait(INTERVAL if memory else FIRST):
+        if size := pss(pid):
+            memory.append((time.monotonic() - begin, size))
 
 
 def slices(count: int, edge: int) -> list[Spec]:
