@@ -164,7 +164,9 @@ class DimseArchive:
         identifier.refuse_everything(request)
 
         def pending(message: Message, _context: Context) -> None:
-            on_progress(tally(message.command))
+            on_progress(counts := tally(message.command))
+            if self._running is not None:
+                self._running.association.rest(counts.remaining)
 
         message, context = self._ask(
             RequestType.MOVE, message_id, {Tag.DESTINATION: destination}, request, pending

@@ -24,6 +24,7 @@ from pydicombatch.core.ports import Adopter
 
 LATER = "The request is tried again; if it goes on, look at the archive's log"
 COURTESY = 0.2  # seconds to read what has already arrived
+MANY, REST = 16, 0.02  # sub-operations that remain, and seconds
 GOODBYE = 2.0  # seconds for the answer to a release
 
 LastArrival = Callable[[], float]  # monotonic seconds
@@ -90,6 +91,14 @@ class Association:
         """
         self._wait(self._take_unit, lambda: bool(self._arrived), last_arrival, deadline, longest)
         return self._arrived.pop(0)
+
+    def rest(self, remaining: int | None) -> None:
+        """Let pending responses gather a moment while many sub-operations remain.
+
+        An archive may send one for each instance, and every one of them would wake this thread.
+        """
+        if (remaining or 0) >= MANY and not self._arrived and self._wire.is_empty:
+            time.sleep(REST)
 
     def lend(
         self, adopter: Adopter, adoption: Adoption, last_arrival: LastArrival, deadline: float

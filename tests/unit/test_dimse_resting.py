@@ -1,0 +1,31 @@
+"""Pending responses gather while many sub-operations remain, and only then."""
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pydicombatch.backends.dimse.association import MANY, REST, Association
+
+
+@pytest.mark.parametrize(
+    ("remaining", "is_empty", "naps"),
+    [
+        (MANY, True, [REST]),
+        (65535, True, [REST]),
+        (MANY, False, []),  # the next one is here already
+        (MANY - 1, True, []),  # the final response may come soon
+        (0, True, []),
+        (None, True, []),  # the archive does not say
+    ],
+)
+def test_nobody_rests_when_the_end_may_be_near(
+    remaining: int | None, is_empty: bool, naps: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rested: list[float] = []
+    monkeypatch.setattr(time, "sleep", rested.append)
+    nothing: Any = None
+    wire: Any = SimpleNamespace(is_empty=is_empty)
+    Association(wire, nothing, nothing).rest(remaining)
+    assert rested == naps
