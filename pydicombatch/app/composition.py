@@ -25,6 +25,7 @@ from pydicombatch.ledger.ledger import Ledger
 from pydicombatch.plan.requests import Plan
 from pydicombatch.process.characterised import CharacterisingProcessor
 from pydicombatch.receive.process.parent import ProcessReceiver
+from pydicombatch.receive.process.spawn import dismiss
 from pydicombatch.receive.spool import Spool
 from pydicombatch.runner.accounts import Accounts
 from pydicombatch.runner.answers import Reviewer
@@ -123,6 +124,7 @@ class Run:
     def _receive(self, stack: ExitStack) -> None:
         """Start storing, with what lies in the spool first, then listen."""
         if self._receiver is None:
+            dismiss()
             return
         self._spool.prepare()
         config = self._task.config

@@ -1,20 +1,10 @@
 """`pydicombatch run`: carry out the requests of one configuration."""
 
-import sys
 from pathlib import Path
 
 import click
 
-from pydicombatch.app import Extraction
-from pydicombatch.app.notifying import of_error, of_summary, tell
-from pydicombatch.cli.display import BANNER, Display
-from pydicombatch.cli.say import say
-from pydicombatch.cli.signals import handled
-from pydicombatch.cli.table import anonymization, closing
-from pydicombatch.core.errors import HeldError, PydicombatchError
-from pydicombatch.ledger.states import Selection
-from pydicombatch.notify.notice import Notice
-from pydicombatch.runner.summary import Ending, Summary
+from pydicombatch.receive.process.spawn import prepare
 
 
 @click.command()
@@ -50,51 +40,18 @@ def command(
     """Send every request of CONFIG that is left and store what comes back."""
     if only_failed and skip_failed:
         raise click.UsageError("Use either --only-failed or --skip-failed, not both.")
-    selection = Selection.ALL
-    if only_failed or skip_failed:
-        selection = Selection.ONLY_FAILED if only_failed else Selection.SKIP_FAILED
-    click.echo(BANNER)
-    say(f"Running extraction defined in: {config}")
-    extraction = Extraction.from_file(config)
-    warnings = extraction.validate()
-    say(anonymization(on=extraction.anonymizes))
-    for warning in warnings:
-        say(f"Warning: {warning}", err=True)
-    display = Display(extraction.config.request.type, bars=sys.stderr.isatty() and not no_progress)
-    with handled(extraction.stop, extraction.halt, display.say) as caught:
-        try:
-            summary = extraction.run(
-                selection=selection,
-                restart=restart,
-                accept_changes=accept_changes,
-                limit=limit,
-                stop_at_window_end=stop_at_window_end,
-                plan=plan,
-                on_event=display,
-            )
-        except PydicombatchError as exc:
-            if not isinstance(exc, HeldError):  # that one tells how it went itself
-                _notify(extraction, of_error(extraction.config, exc))
-            raise
-        finally:
-            display.close()
-    _conclude(extraction, summary)
-    interrupted = summary.ending is Ending.STOPPED and summary.error is None
-    code = summary.exit_code(fail_on_empty=fail_on_empty)
-    code = caught.exit_code if interrupted else code
-    _notify(extraction, of_summary(extraction.config, summary, code))
-    ctx.exit(code)
+    prepare()  # the receiver comes up while all the rest is imported
+    from pydicombatch.cli.running import Wishes, carry_out  # noqa: PLC0415 - as said
 
-
-def _notify(extraction: Extraction, notice: Notice) -> None:
-    for failed in tell(extraction.config, notice):
-        say(f"Warning: {failed}", err=True)
-
-
-def _conclude(extraction: Extraction, summary: Summary) -> None:
-    for line in closing(summary, extraction.config.request.type):
-        say(line)
-    for doubt in summary.doubts:
-        say(f"Warning: {doubt}", err=True)
-    if summary.error is not None:
-        say(str(summary.error), err=True)
+    wishes = Wishes(
+        only_failed=only_failed,
+        skip_failed=skip_failed,
+        restart=restart,
+        accept_changes=accept_changes,
+        limit=limit,
+        plan=plan,
+        no_progress=no_progress,
+        stop_at_window_end=stop_at_window_end,
+        fail_on_empty=fail_on_empty,
+    )
+    ctx.exit(carry_out(config, wishes))

@@ -25,7 +25,12 @@ def how_many(settings: Settings) -> int:
     """Return how many processes are worth it: one a core, and one when it has to be slow."""
     if settings.processes:
         return settings.processes
-    return 1 if settings.megabytes_per_second else min(_MOST, len(os.sched_getaffinity(0)))
+    return 1 if settings.megabytes_per_second else most()
+
+
+def most() -> int:
+    """Return how many processes are worth it on this machine."""
+    return min(_MOST, len(os.sched_getaffinity(0)))
 
 
 def run_of(settings: Settings, number: int) -> str:

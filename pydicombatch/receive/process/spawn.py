@@ -3,6 +3,7 @@
 It multiplies by itself, so that the processes share what they have in common.
 """
 
+import contextlib
 import json
 import socket
 import subprocess
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pydicombatch.core.errors import ConfigError, FatalError
 from pydicombatch.receive.process import wire
 from pydicombatch.receive.process.channel import Channel
-from pydicombatch.receive.process.siblings import how_many
+from pydicombatch.receive.process.siblings import how_many, most
 from pydicombatch.receive.server.settings import Settings
 
 _LONGEST_START = 60.0  # seconds until a fresh interpreter listens
@@ -56,6 +57,38 @@ class Spawned:
             channel.socket.close()
 
 
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A fresh interpreter that waits for its settings."""
+
+    process: "subprocess.Popen[bytes]"
+    sockets: list[socket.socket]  # our ends
+
+    def give_up(self) -> None:
+        """End it, which it does by itself when nobody is there."""
+        for one in self.sockets:
+            one.close()
+        self.process.wait()
+
+
+_prepared: list[_Begun] = []
+
+
+def prepare() -> None:
+    """Start what the next `spawn` will most likely need, so that it comes up meanwhile.
+
+    Without that, it ends with `dismiss` or with this process.
+    """
+    with contextlib.suppress(OSError):  # `spawn` meets it again and says what it is
+        _prepared.append(_begin(most()))
+
+
+def dismiss() -> None:
+    """End what was prepared: nothing will be received."""
+    while _prepared:
+        _prepared.pop().give_up()
+
+
 def spawn(settings: Settings) -> Spawned:
     """Start the processes and wait until they listen.
 
@@ -66,7 +99,31 @@ def spawn(settings: Settings) -> Spawned:
     FatalError
         If they do not start.
     """
-    pairs = [socket.socketpair() for _ in range(how_many(settings))]
+    begun = _take(how_many(settings))
+    spawned = Spawned(begun.process, [Channel(one) for one in begun.sockets], [])
+    try:
+        spawned.channels[0].send(settings.to_json())
+        for channel in spawned.channels:
+            _wait(spawned, channel)
+    except BaseException:
+        spawned.end()
+        spawned.close()
+        raise
+    return spawned
+
+
+def _take(count: int) -> _Begun:
+    """Return a prepared interpreter if there is one of that kind, else a new one."""
+    while _prepared:
+        begun = _prepared.pop()
+        if len(begun.sockets) == count and begun.process.poll() is None:
+            return begun
+        begun.give_up()
+    return _begin(count)
+
+
+def _begin(count: int) -> _Begun:
+    pairs = [socket.socketpair() for _ in range(count)]
     theirs = [str(one.fileno()) for _, one in pairs]
     try:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own code
@@ -79,16 +136,7 @@ def spawn(settings: Settings) -> Spawned:
     finally:
         for _, one in pairs:
             one.close()
-    spawned = Spawned(process, [Channel(one) for one, _ in pairs], [])
-    try:
-        spawned.channels[0].send(settings.to_json())
-        for channel in spawned.channels:
-            _wait(spawned, channel)
-    except BaseException:
-        spawned.end()
-        spawned.close()
-        raise
-    return spawned
+    return _Begun(process, [one for one, _ in pairs])
 
 
 def _wait(spawned: Spawned, channel: Channel) -> None:
