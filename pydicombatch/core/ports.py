@@ -1,6 +1,6 @@
 """What the runner needs from the outside world, one verb each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from pydicombatch.core.adoption import Adoption, Returned
@@ -136,11 +136,23 @@ class Receiver(Protocol):
 class Processor(Protocol):
     """Takes an arrival from the spool to its final path."""
 
-    def process(self, arrival: Arrival, known: Known | None) -> Stored | Quarantined:
-        """Decompress, anonymize, store; the spool file stays until `discard`.
+    def process(
+        self, some: Sequence[tuple[Arrival, Known | None]]
+    ) -> Iterator[Stored | Quarantined]:
+        """Decompress, anonymize, store arrivals in turn; the spool files stay until `discard`.
 
-        `known` is what the ledger holds under the same SOP Instance UID; two arrivals of one UID
-        are never processed at the same time. Safe to call from several threads.
+        Each comes with what the ledger holds under the same SOP Instance UID; two arrivals of one
+        UID are never processed at the same time. Safe to call from several threads. The name of
+        what was stored may still be lost to a power cut until `secure`.
+
+        Raises
+        ------
+        FatalError
+            If the output directory is full, read-only or gone.
+        """
+
+    def secure(self, stored: Sequence[Stored]) -> None:
+        """Make durable where instances lie; called before the ledger hears of them.
 
         Raises
         ------

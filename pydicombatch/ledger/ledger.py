@@ -14,6 +14,11 @@ from pydicombatch.ledger.database import Database
 from pydicombatch.ledger.queries import Queries
 from pydicombatch.ledger.states import Selection
 
+KNOWN = """
+SELECT sop_instance_uid, path, sha256, received_sha256 FROM instance
+WHERE sop_instance_uid IN (SELECT value FROM json_each(?))
+"""
+
 
 class Ledger(Queries):
     """The durable state of one extraction; safe to call from every thread.
@@ -148,11 +153,11 @@ class Ledger(Queries):
         """Return the limits on matches that earlier runs found, by level."""
         return dict(self.meta(match_limits.KNOWN) or {})
 
-    def known(self, sop_instance_uid: str) -> Known | None:
-        """Return what is stored under a SOP Instance UID."""
-        sql = "SELECT path, sha256, received_sha256 FROM instance WHERE sop_instance_uid = ?"
-        row = self._database.read(lambda db: db.execute(sql, (sop_instance_uid,)).fetchone())
-        return Known(row[0], row[1].hex(), (row[2] or b"").hex()) if row else None
+    def known(self, sop_instance_uids: Sequence[str]) -> dict[str, Known]:
+        """Return what is stored under these SOP Instance UIDs."""
+        uids = json.dumps(sop_instance_uids)
+        rows = self._database.read(lambda db: db.execute(KNOWN, (uids,)).fetchall())
+        return {uid: Known(path, now.hex(), (then or b"").hex()) for uid, path, now, then in rows}
 
     def owner(self, stored_uid: str) -> str | None:
         """Return the original SOP Instance UID of the file that has this anonymized one."""

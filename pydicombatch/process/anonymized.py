@@ -1,5 +1,6 @@
 """The processor that anonymizes: what is identified never leaves the state directory."""
 
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from errno import EDQUOT, ENOSPC, errorcode
@@ -36,21 +37,26 @@ class AnonymizingProcessor:
     identified: Path
     decompress: bool = False
 
-    def process(self, arrival: Arrival, known: Known | None) -> Stored | Quarantined:
+    def process(
+        self, some: Sequence[tuple[Arrival, Known | None]]
+    ) -> Iterator[Stored | Quarantined]:
         """Decompress if asked to, anonymize, store under the anonymized values.
 
         Parameters
         ----------
-        arrival
-            Its file lies in the spool, and stays there.
-        known
-            What the ledger holds under the same original SOP Instance UID.
+        some
+            Arrivals, whose files lie in the spool and stay there; each with what the ledger holds
+            under the same original SOP Instance UID.
 
         Raises
         ------
         FatalError
             If a disk is full, read-only or gone, or no process can be started.
         """
+        for arrival, known in some:
+            yield self._process(arrival, known)
+
+    def _process(self, arrival: Arrival, known: Known | None) -> Stored | Quarantined:
         if not arrival.identifiers.sop_instance_uid:
             return self._set_aside(arrival, UNREADABLE)
         unfinished = self.store.scratch()
@@ -71,6 +77,10 @@ class AnonymizingProcessor:
         finally:
             with suppress(OSError):
                 unfinished.unlink(missing_ok=True)
+
+    def secure(self, stored: Sequence[Stored]) -> None:
+        """Make durable where instances lie; called before the ledger hears of them."""
+        self.store.secure(one.path for one in stored if not one.duplicate)
 
     def wish(self, arrival: Arrival) -> str:
         """Return the path it would have as it came: who shares that, shares the other one, too."""

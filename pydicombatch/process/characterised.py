@@ -1,5 +1,6 @@
 """A processor that looks at what was stored: statistics come from the stored values alone."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from mmap import ACCESS_READ, mmap
@@ -25,12 +26,19 @@ class CharacterisingProcessor:
     inner: Processor
     root: Path
 
-    def process(self, arrival: Arrival, known: Known | None) -> Stored | Quarantined:
+    def process(
+        self, some: Sequence[tuple[Arrival, Known | None]]
+    ) -> Iterator[Stored | Quarantined]:
         """Let the other one work; see `core.ports.Processor`."""
-        done = self.inner.process(arrival, known)
-        if isinstance(done, Quarantined) or done.duplicate or done.traits is not None:
-            return done
-        return replace(done, traits=_traits(self.root / done.path))
+        for done in self.inner.process(some):
+            if isinstance(done, Quarantined) or done.duplicate or done.traits is not None:
+                yield done
+            else:
+                yield replace(done, traits=_traits(self.root / done.path))
+
+    def secure(self, stored: Sequence[Stored]) -> None:
+        """Make durable where instances lie."""
+        self.inner.secure(stored)
 
     def wish(self, arrival: Arrival) -> str:
         """Return the name that an arrival would like to have."""

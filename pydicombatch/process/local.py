@@ -2,8 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from errno import errorcode
 from pathlib import Path, PurePath, PurePosixPath
@@ -33,6 +33,13 @@ class Landing(Protocol):
         """Whether the plain path has another SOP Instance UID."""
 
 
+class Visitor(Protocol):
+    """Puts several files into the output directory; see `store.commit.Visit`."""
+
+    def commit(self, source: Path, target: PurePosixPath, sop_instance_uid: str) -> Landing:
+        """Put a durable file at its final path."""
+
+
 class Committer(Protocol):
     """The output directory; see `store.commit.Store`."""
 
@@ -43,7 +50,13 @@ class Committer(Protocol):
         """Return the bytes of a stored file; None when it is not there."""
 
     def commit(self, source: Path, target: PurePosixPath, sop_instance_uid: str) -> Landing:
-        """Put a durable file at its final path."""
+        """Put a durable file at its final path; the name is durable once it is secured."""
+
+    def visit(self) -> AbstractContextManager[Visitor]:
+        """Commit one instance after the other."""
+
+    def secure(self, paths: Iterable[str]) -> None:
+        """Make durable what lies at these paths."""
 
 
 class Planner(Protocol):
@@ -88,27 +101,35 @@ class LocalProcessor:
     quarantine: Keeper
     decompress: Callable[[Path, Path], None] | None = None
 
-    def process(self, arrival: Arrival, known: Known | None) -> Stored | Quarantined:
-        """Decompress if asked to, store, and say what lies where.
+    def process(
+        self, some: Sequence[tuple[Arrival, Known | None]]
+    ) -> Iterator[Stored | Quarantined]:
+        """Decompress if asked to, store, and say what lies where, one after the other.
 
         Parameters
         ----------
-        arrival
-            Its file lies in the spool, and stays there.
-        known
-            What the ledger holds under the same SOP Instance UID.
+        some
+            Arrivals, whose files lie in the spool and stay there; each with what the ledger holds
+            under the same SOP Instance UID.
 
         Raises
         ------
         FatalError
             If the spool cannot be read, or output or quarantine are full, read-only or gone.
         """
+        with self.store.visit() as visit:
+            for arrival, known in some:
+                yield self._process(visit, arrival, known)
+
+    def _process(
+        self, visit: Visitor, arrival: Arrival, known: Known | None
+    ) -> Stored | Quarantined:
         source = self.spool.path(arrival.file)
         try:
             target = self.layout.plan(values(source, arrival.identifiers, self.layout.paths))
             with self._final_bytes(source, arrival) as final:
                 kept = final == source and self._is_to_be_decompressed(arrival)
-                return replace(self._land(arrival, final, target, known), kept=kept)
+                return replace(self._land(visit, arrival, final, target, known), kept=kept)
         except UnusableError as exc:
             name = self.quarantine.put(source, arrival.file.name)
             return Quarantined(arrival, name, str(exc))
@@ -124,6 +145,10 @@ class LocalProcessor:
             log.warning("process.failed", error=type(exc).__name__)
             name = self.quarantine.put(source, arrival.file.name)
             return Quarantined(arrival, name, f"It could not be processed ({type(exc).__name__})")
+
+    def secure(self, stored: Sequence[Stored]) -> None:
+        """Make durable where instances lie; called before the ledger hears of them."""
+        self.store.secure(one.path for one in stored if not one.duplicate)
 
     def wish(self, arrival: Arrival) -> str:
         """Return the plain path of an arrival; in one case, as some file systems know but one."""
@@ -158,14 +183,19 @@ class LocalProcessor:
         return scratch
 
     def _land(
-        self, arrival: Arrival, final: Path, target: PurePosixPath, known: Known | None
+        self,
+        visit: Visitor,
+        arrival: Arrival,
+        final: Path,
+        target: PurePosixPath,
+        known: Known | None,
     ) -> Stored:
         digest, beginning, length = digested(final)
         if known is not None:
             size = self.store.size(known.path)
             if size is not None:
                 return self._again(arrival, final, digest, known, size)
-        landing = self.store.commit(final, target, arrival.identifiers.sop_instance_uid)
+        landing = visit.commit(final, target, arrival.identifiers.sop_instance_uid)
         return Stored(
             arrival,
             landing.path,

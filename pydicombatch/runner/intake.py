@@ -2,9 +2,11 @@
 
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from pathlib import PurePath
+from itertools import compress
+from operator import not_
 from typing import Protocol
 
 from pydicombatch.core.clock import Clock
@@ -16,17 +18,18 @@ from pydicombatch.core.threads import begin
 from pydicombatch.runner.accounts import Accounts
 from pydicombatch.runner.events import Event, InstanceStored
 from pydicombatch.runner.quarantine_limit import QuarantineLimit
+from pydicombatch.runner.turns import Turns
 
 log = EventLog(__name__)
-WAITING = 64  # arrivals between the receiver and the workers; then the receiver answers later
-TOGETHER = 128  # results that share a commit
+UNDER_WAY = 128  # arrivals between the receiver and the ledger; then the receiver answers later
+MOST_AT_A_TIME, AT_A_TIME = 8, 4 << 20  # arrivals, and bytes of them, that a worker takes
 
 
 class InstanceLedger(Protocol):
     """What the intake needs of the ledger."""
 
-    def known(self, sop_instance_uid: str) -> Known | None:
-        """Return what is stored under a SOP Instance UID."""
+    def known(self, sop_instance_uids: Sequence[str]) -> dict[str, Known]:
+        """Return what is stored under these SOP Instance UIDs."""
 
     def record(
         self, stored: Sequence[Stored], quarantined: Sequence[Quarantined], now: datetime
@@ -74,11 +77,12 @@ class Intake:
         self._limit = limit
         self._broken = False
         self._breaking = threading.Lock()
-        self._arrivals: queue.Queue[Arrival | None] = queue.Queue(WAITING)
-        self._results: queue.Queue[Stored | Quarantined | None] = queue.Queue(WAITING)
-        self._line: dict[PurePath, frozenset[str]] = {}  # what is under way, and what it claims
-        self._taking = threading.Lock()
-        self._free = threading.Condition()
+        self._waiting: deque[Arrival] = deque()
+        self._turns = Turns()
+        self._closing = False
+        lock = threading.Lock()  # of these three
+        self._arrived, self._room, self._turn = (threading.Condition(lock) for _ in range(3))
+        self._results: queue.SimpleQueue[list[Stored | Quarantined] | None] = queue.SimpleQueue()
         self._workers = [
             threading.Thread(target=self._work, name=f"worker-{n}", daemon=True)
             for n in range(1, workers + 1)
@@ -90,39 +94,65 @@ class Intake:
     def announce(self, arrival: Arrival) -> None:
         """Take an arrival on; blocks while the workers are behind, so that the peer waits."""
         self._accounts.arrived(arrival.requests, arrival.identifiers.sop_instance_uid)
-        self._arrivals.put(arrival)
+        claims = filter(None, (arrival.identifiers.sop_instance_uid, self._wish(arrival)))
+        with self._room:
+            self._room.wait_for(lambda: len(self._turns) < UNDER_WAY)
+            self._turns.enter(str(arrival.file), claims)
+            self._waiting.append(arrival)
+            self._arrived.notify()
 
     def close(self) -> None:
         """Process what was announced, then end the threads."""
-        for _ in self._workers:
-            self._arrivals.put(None)
+        with self._arrived:
+            self._closing = True
+            self._arrived.notify_all()
         for thread in self._workers:
             thread.join()
         self._results.put(None)
         self._committer.join()
 
     def _work(self) -> None:
-        while (arrival := self._next()) is not None:
-            if self._broken:
-                self._leave(arrival)
-                continue  # it stays in the spool for the next run
-            try:
-                self._wait_turn(arrival)
-                known = self._ledger.known(arrival.identifiers.sop_instance_uid)
-                self._results.put(self._processor.process(arrival, known))
-            except Exception as exc:  # noqa: BLE001 - a worker must neither die nor hang the run
-                self._leave(arrival)
-                self._fail(exc)
+        while share := self._next():
+            while share:
+                ready, share = self._ready(share)
+                done = self._process(ready)
+                if done:
+                    self._results.put(done)
+                self._leave(ready[len(done) :])  # they stay in the spool for the next run
 
-    def _next(self) -> Arrival | None:
-        """Take the next arrival and its place in the line; both in the order of arrival."""
-        with self._taking:
-            arrival = self._arrivals.get()
-            if arrival is not None:
-                claims = (arrival.identifiers.sop_instance_uid, self._wish(arrival))
-                with self._free:
-                    self._line[arrival.file] = frozenset(filter(None, claims))
-            return arrival
+    def _next(self) -> list[Arrival]:
+        """Take a few small arrivals or a large one; nothing at the end."""
+        share: list[Arrival] = []
+        with self._arrived:
+            self._arrived.wait_for(lambda: self._waiting or self._closing)
+            room = AT_A_TIME
+            while self._waiting and len(share) < MOST_AT_A_TIME and room > 0:
+                share.append(self._waiting.popleft())
+                room -= share[-1].size
+        return share
+
+    def _ready(self, share: list[Arrival]) -> tuple[list[Arrival], list[Arrival]]:
+        """Wait until it is the first one's turn; return those whose turn it is, and the others."""
+        with self._turn:
+            self._turn.wait_for(lambda: self._turns.is_first(str(share[0].file)))
+            first = [self._turns.is_first(str(one.file)) for one in share]
+        return list(compress(share, first)), list(compress(share, map(not_, first)))
+
+    def _process(self, ready: list[Arrival]) -> list[Stored | Quarantined]:
+        """Process one after the other; those that are missing in what is returned were not."""
+        done: list[Stored | Quarantined] = []
+        try:
+            for one in () if self._broken else self._processor.process(self._looked_up(ready)):
+                done.append(one)
+                if self._broken:
+                    break
+        except Exception as exc:  # noqa: BLE001 - a worker must neither die nor hang the run
+            self._fail(exc)
+        return done
+
+    def _looked_up(self, ready: list[Arrival]) -> list[tuple[Arrival, Known | None]]:
+        known = self._ledger.known([one.identifiers.sop_instance_uid for one in ready])
+        return [(one, known.get(one.identifiers.sop_instance_uid)) for one in ready]
 
     def _wish(self, arrival: Arrival) -> str:
         try:
@@ -133,12 +163,13 @@ class Intake:
     def _commit(self) -> None:
         going = True
         while going:
-            batch, going = _drain(self._results, TOGETHER)
+            batch, going = _drain(self._results)
             if not batch:
                 continue
             stored = [one for one in batch if isinstance(one, Stored)]
             quarantined = [one for one in batch if isinstance(one, Quarantined)]
             try:
+                self._processor.secure(stored)
                 self._ledger.record(stored, quarantined, self._clock.now())
                 for one in batch:
                     self._processor.discard(one.arrival)
@@ -147,8 +178,7 @@ class Intake:
                     self._limit.count(batch)
             except Exception as exc:  # noqa: BLE001 - what is not recorded stays in the spool
                 self._fail(exc)
-            for one in batch:
-                self._leave(one.arrival)
+            self._leave([one.arrival for one in batch])
 
     def _tell(self, stored: Sequence[Stored], quarantined: Sequence[Quarantined]) -> None:
         for one in stored:
@@ -170,24 +200,12 @@ class Intake:
         finally:
             self._accounts.give_up()
 
-    def _wait_turn(self, arrival: Arrival) -> None:
-        """Wait for earlier arrivals of the same instance, or with a wish for the same name."""
-        with self._free:
-            self._free.wait_for(lambda: self._is_first(arrival))
-
-    def _is_first(self, arrival: Arrival) -> bool:
-        mine = self._line[arrival.file]
-        for file, claims in self._line.items():  # in the order of arrival
-            if file == arrival.file:
-                return True
-            if claims & mine:
-                return False
-        return True
-
-    def _leave(self, arrival: Arrival) -> None:
-        with self._free:
-            self._line.pop(arrival.file, None)
-            self._free.notify_all()
+    def _leave(self, arrivals: Iterable[Arrival]) -> None:
+        with self._turn:
+            for one in arrivals:
+                self._turns.leave(str(one.file))
+            self._turn.notify_all()
+            self._room.notify_all()
 
 
 def _uid(one: Stored | Quarantined) -> str:
@@ -195,17 +213,15 @@ def _uid(one: Stored | Quarantined) -> str:
 
 
 def _drain(
-    source: queue.Queue[Stored | Quarantined | None], most: int
+    source: queue.SimpleQueue[list[Stored | Quarantined] | None],
 ) -> tuple[list[Stored | Quarantined], bool]:
-    """Take what is there, waiting for one at least; False at the end mark."""
+    """Take what is there, waiting for something at least; False at the end mark."""
     found: list[Stored | Quarantined] = []
-    item = source.get()
-    while item is not None:
-        found.append(item)
-        if len(found) == most:
-            return found, True
+    some = source.get()
+    while some is not None:
+        found += some
         try:
-            item = source.get_nowait()
+            some = source.get_nowait()
         except queue.Empty:
             return found, True
     return found, False

@@ -4,15 +4,13 @@ Nothing of another instance is replaced. A file of the same SOP Instance UID tha
 ours, from before a crash, and gives way.
 """
 
-import errno
 import itertools
 import mmap
 import os
-import shutil
 import stat
 import threading
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -20,13 +18,10 @@ from pydicombatch.core.element_walk import UnreadableError
 from pydicombatch.core.errors import FatalError
 from pydicombatch.core.header import of_file
 from pydicombatch.store import tree
+from pydicombatch.store.copying import NO_LINKS, copy_durably, rename, take
 from pydicombatch.store.layout import beside
 
 WHAT = "output.directory"
-# hard links: another file system, none at all, too many of one file, or forbidden
-NO_LINKS = frozenset(
-    {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
-)
 DIGITS = (16, 32, 48)  # of the digest in the name of a collision; more exceed 255 bytes
 
 
@@ -104,6 +99,8 @@ class Store:
     def commit(self, source: Path, target: PurePosixPath, sop_instance_uid: str) -> Committed:
         """Put a durable file at its final path, or at a name of its own when that is taken.
 
+        The name is durable once `secure` has returned.
+
         Parameters
         ----------
         source
@@ -118,31 +115,40 @@ class Store:
         FatalError
             If the output directory is full, read-only or gone; nothing half is left there.
         """
-        plain = self._outside_reserved(target)
-        others = (beside(plain, sop_instance_uid, digits) for digits in DIGITS)
+        with self.visit() as visit:
+            return visit.commit(source, target, sop_instance_uid)
+
+    @contextmanager
+    def visit(self) -> Iterator["Visit"]:
+        """Commit one instance after the other; the directory of the last one stays open."""
+        with ExitStack() as stack:
+            yield Visit(self, self._tree, stack)
+
+    def secure(self, paths: Iterable[str]) -> None:
+        """Make the names of committed files durable, each directory once.
+
+        Raises
+        ------
+        FatalError
+            If the output directory is full, read-only or gone.
+        """
         try:
-            with self._tree.opened(plain.parent) as directory:
-                for path in itertools.chain((plain,), others):
-                    done = self._place(source, directory, path.name, sop_instance_uid)
-                    if done is not None:
-                        tree.sync(directory)
-                        return Committed(str(path), path is not plain, done == "found")
+            for parent in {PurePosixPath(path).parent for path in paths}:
+                with self._tree.opened(parent, create=False) as directory:
+                    tree.sync(directory)
         except OSError as exc:
             raise tree.fatal(exc, WHAT) from exc
-        raise FatalError(
-            "output.directory has other files under every name of an instance",
-            "Move what does not belong to this extraction out of it",
-        )
 
-    def _outside_reserved(self, target: PurePosixPath) -> PurePosixPath:
+    def outside_reserved(self, target: PurePosixPath) -> PurePosixPath:
+        """Return another path where the name belongs to others."""
         first = target.parts[0]
         if first.casefold() not in self._names:
             return target
         # no value yields an escaped printable character, so the new name is nobody else's
         return PurePosixPath(f"%{ord(first[0]):02X}{first[1:]}", *target.parts[1:])
 
-    def _place(self, source: Path, directory: int, name: str, uid: str) -> str | None:
-        """Return "new" or "found"; None when the name belongs to another instance."""
+    def place(self, source: Path, directory: int, name: str, uid: str) -> str | None:
+        """Give a file a name: return "new" or "found"; None when another instance has it."""
         if self._hard_links:
             try:
                 os.link(source, name, dst_dir_fd=directory, follow_symlinks=False)
@@ -160,8 +166,8 @@ class Store:
         try:
             copy_durably(source, scratch)
             with self._taking:
-                if _take(directory, name):
-                    _rename(scratch, directory, name)
+                if take(directory, name):
+                    rename(scratch, directory, name)
                     return "new"
         finally:
             scratch.unlink(missing_ok=True)
@@ -186,34 +192,48 @@ class Store:
             scratch.unlink(missing_ok=True)
 
 
-def _take(directory: int, name: str) -> bool:
-    """Hold a name by an empty file; False when it is taken."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    try:
-        os.close(os.open(name, flags, 0o600, dir_fd=directory))
-    except FileExistsError:
-        return False
-    return True
+class Visit:
+    """What `Store.visit` gives: for one thread, and a short time.
 
+    Parameters
+    ----------
+    store, directories
+        The output directory.
+    opened
+        Closes the directory that is open.
+    """
 
-def _rename(scratch: Path, directory: int, name: str) -> None:
-    try:
-        os.replace(scratch, name, dst_dir_fd=directory)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name, dir_fd=directory)
-        raise
+    def __init__(self, store: Store, directories: tree.Tree, opened: ExitStack) -> None:
+        self._store = store
+        self._tree = directories
+        self._opened = opened
+        self._parent: PurePosixPath | None = None
+        self._directory = -1
 
+    def commit(self, source: Path, target: PurePosixPath, sop_instance_uid: str) -> Committed:
+        """Put a durable file at its final path; see `Store.commit`."""
+        plain = self._store.outside_reserved(target)
+        others = (beside(plain, sop_instance_uid, digits) for digits in DIGITS)
+        try:
+            directory = self._enter(plain.parent)
+            for path in itertools.chain((plain,), others):
+                done = self._store.place(source, directory, path.name, sop_instance_uid)
+                if done is not None:
+                    return Committed(str(path), path is not plain, done == "found")
+        except OSError as exc:
+            raise tree.fatal(exc, WHAT) from exc
+        raise FatalError(
+            "output.directory has other files under every name of an instance",
+            "Move what does not belong to this extraction out of it",
+        )
 
-def copy_durably(source: Path, target: Path) -> None:
-    """Copy into a new file of mode 0600 and make its content durable."""
-    handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "wb") as file, source.open("rb") as original:
-        with suppress(OSError):
-            os.fchmod(file.fileno(), 0o600)
-        shutil.copyfileobj(original, file, 1 << 20)
-        file.flush()
-        os.fsync(file.fileno())
+    def _enter(self, parent: PurePosixPath) -> int:
+        if parent != self._parent:
+            self._parent = None
+            self._opened.close()
+            self._directory = self._opened.enter_context(self._tree.opened(parent))
+            self._parent = parent
+        return self._directory
 
 
 def _inspect(source: Path, directory: int, name: str, uid: str) -> str:

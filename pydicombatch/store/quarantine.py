@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydicombatch.core.errors import FatalError
 from pydicombatch.store import tree
-from pydicombatch.store.commit import NO_LINKS, copy_durably
+from pydicombatch.store.copying import NO_LINKS, copy_durably
 
 WHAT = "The quarantine in state.directory"
 TRIES = 1000

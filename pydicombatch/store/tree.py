@@ -80,8 +80,15 @@ class Tree:
         return self._device
 
     @contextmanager
-    def opened(self, directories: PurePosixPath) -> Iterator[int]:
+    def opened(self, directories: PurePosixPath, *, create: bool = True) -> Iterator[int]:
         """Open a directory, creating what is missing with mode 0700, durably.
+
+        Parameters
+        ----------
+        directories
+            Below the root.
+        create
+            Whether it may be made.
 
         Yields
         ------
@@ -91,25 +98,27 @@ class Tree:
         Raises
         ------
         OSError
-            If a component is a link or a file, or the root is not what it was: an empty mount
-            point is not the disk that was mounted there.
+            If a component is a link or a file, or missing and not to be made, or the root is not
+            what it was: an empty mount point is not the disk that was mounted there.
         """
         handle = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             if os.fstat(handle).st_dev != self._device:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             for name in directories.parts:
-                inner = self._enter(handle, name)
+                inner = self._enter(handle, name, create)
                 os.close(handle)
                 handle = inner
             yield handle
         finally:
             os.close(handle)
 
-    def _enter(self, parent: int, name: str) -> int:
+    def _enter(self, parent: int, name: str, create: bool) -> int:  # noqa: FBT001
         try:
             inner = os.open(name, DIRECTORY, dir_fd=parent)
         except FileNotFoundError:
+            if not create:
+                raise
             return self._create(parent, name)
         try:
             # by another thread, whose sync may still be under way

@@ -22,7 +22,7 @@ from pydicombatch.core.model import (
     Tally,
     Verdict,
 )
-from pydicombatch.core.ports import Adopter
+from pydicombatch.core.ports import Adopter, Processor
 from pydicombatch.core.records import Entry, Folded, Holding, Pending, Result
 
 LIMIT = 20.0  # seconds after which a test that hangs fails
@@ -158,6 +158,14 @@ class FakeReceiver:
         pass
 
 
+def carried_out(
+    processor: Processor, arrival: Arrival, known: Known | None
+) -> Stored | Quarantined:
+    """Have one arrival processed."""
+    (done,) = processor.process([(arrival, known)])
+    return done
+
+
 class FakeProcessor:
     """Stores everything; notes what ran at the same time, and what was discarded, in order."""
 
@@ -175,7 +183,13 @@ class FakeProcessor:
         self.discarded: list[Arrival] = []
         self.journal = [] if journal is None else journal
 
-    def process(self, arrival: Arrival, known: Known | None) -> Stored | Quarantined:
+    def process(
+        self, some: Sequence[tuple[Arrival, Known | None]]
+    ) -> Iterator[Stored | Quarantined]:
+        for arrival, known in some:
+            yield self._noted(arrival, known)
+
+    def _noted(self, arrival: Arrival, known: Known | None) -> Stored | Quarantined:
         uid = arrival.identifiers.sop_instance_uid
         with self._lock:
             self._running.append(uid)
@@ -185,6 +199,9 @@ class FakeProcessor:
         finally:
             with self._lock:
                 self._running.remove(uid)
+
+    def secure(self, stored: Sequence[Stored]) -> None:
+        self.journal.extend(f"secure {one.arrival.file.name}" for one in stored)
 
     def discard(self, arrival: Arrival) -> None:
         self.discarded.append(arrival)
@@ -204,9 +221,11 @@ class FakeInstances:
         self.journal = [] if journal is None else journal
         self.stored: list[Stored] = []
         self.quarantined: list[Quarantined] = []
+        self.asked: list[int] = []  # how many UIDs at a time
 
-    def known(self, sop_instance_uid: str) -> Known | None:
-        return self._known.get(sop_instance_uid)
+    def known(self, sop_instance_uids: Sequence[str]) -> dict[str, Known]:
+        self.asked.append(len(sop_instance_uids))
+        return {uid: self._known[uid] for uid in sop_instance_uids if uid in self._known}
 
     def record(
         self, stored: Sequence[Stored], quarantined: Sequence[Quarantined], now: datetime

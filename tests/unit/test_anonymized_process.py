@@ -29,6 +29,7 @@ from pydicombatch.receive.spool import Spool
 from pydicombatch.store.commit import Store
 from pydicombatch.store.layout import Layout
 from pydicombatch.store.quarantine import Quarantine
+from tests.support.fakes import carried_out
 from tests.support.instances import Spec, dataset, file, to_bytes
 
 LAYOUT = Layout(("PatientID", "Modality"), "SOPInstanceUID")
@@ -68,7 +69,7 @@ class House:
         return next(one for one in self.spool.leftovers() if one.file == name)
 
     def process(self, content: bytes, known: Known | None = None) -> Stored | Quarantined:
-        return self.processor.process(self.arrive(content), known)
+        return carried_out(self.processor, self.arrive(content), known)
 
     def store(self, content: bytes, known: Known | None = None) -> Stored:
         done = self.process(content, known)

@@ -8,10 +8,10 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from pydicombatch.core.errors import FatalError
+from pydicombatch.store import tree
 from pydicombatch.store.commit import Committed, Store
 from pydicombatch.store.layout import beside
 from pydicombatch.store.quarantine import Quarantine
-from pydicombatch.store.tree import fatal
 from tests.support.instances import Spec, file
 
 ONE, TWO = Spec(instance=1), Spec(instance=2)
@@ -54,6 +54,21 @@ def test_an_instance_lies_whole_at_its_path_and_its_source_stays(
     assert final.read_bytes() == source.read_bytes()
     assert store.size("P1/1.2/5.dcm") == source.stat().st_size
     assert list((tmp_path / "out/.state/work").iterdir()) == []
+
+
+def test_each_directory_is_synced_once_and_none_is_made_for_it(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        store.commit(spooled(tmp_path, ONE), PurePosixPath(f"P1/{number % 2}/{number}.dcm"), "1")
+    synced: list[int] = []
+    monkeypatch.setattr(tree, "sync", lambda handle: synced.append(os.fstat(handle).st_ino))
+    store.secure(["P1/0/0.dcm", "P1/1/1.dcm", "P1/0/2.dcm"])
+    out = tmp_path / "out/P1"
+    assert sorted(synced) == sorted((out / name).stat().st_ino for name in "01")
+    with pytest.raises(FatalError, match="is gone"):
+        store.secure(["P1/2/0.dcm"])
+    assert not (out / "2").exists()
 
 
 def test_nobody_else_may_read_what_is_stored_whatever_the_umask(
@@ -192,7 +207,7 @@ def test_a_source_that_vanishes_leaves_nothing_half_behind(store: Store, tmp_pat
 def test_an_error_of_the_disk_is_a_sentence_with_a_remedy_and_no_path(
     number: int, sentence: str
 ) -> None:
-    error = fatal(OSError(number, "x", "/secret/P1"), "output.directory")
+    error = tree.fatal(OSError(number, "x", "/secret/P1"), "output.directory")
     assert sentence in error.problem
     assert error.remedy
     assert "secret" not in str(error)

@@ -18,6 +18,7 @@ from pydicombatch.receive.spool import Spool
 from pydicombatch.store.commit import Store
 from pydicombatch.store.layout import Layout
 from pydicombatch.store.quarantine import Quarantine
+from tests.support.fakes import carried_out
 from tests.support.instances import Spec, dataset, file, to_bytes
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -45,7 +46,7 @@ class House:
         return next(one for one in self.spool.leftovers() if one.file == name)
 
     def store(self, content: bytes, known: Known | None = None) -> Stored:
-        done = self.processor.process(self.arrive(content), known)
+        done = carried_out(self.processor, self.arrive(content), known)
         assert isinstance(done, Stored)
         return done
 
@@ -121,8 +122,8 @@ def test_an_instance_whose_file_was_moved_away_is_stored_again(house: House) -> 
 
 def test_a_crash_before_the_ledger_knew_changes_nothing(house: House) -> None:
     arrival = house.arrive(file(Spec()))
-    first = house.processor.process(arrival, None)
-    assert house.processor.process(arrival, None) == first
+    first = carried_out(house.processor, arrival, None)
+    assert carried_out(house.processor, arrival, None) == first
 
 
 def test_two_series_numbered_alike_both_stay(tmp_path: Path) -> None:
@@ -136,7 +137,7 @@ def test_two_series_numbered_alike_both_stay(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_read_is_quarantined(house: House) -> None:
-    done = house.processor.process(house.arrive(b"\0" * 400), None)
+    done = carried_out(house.processor, house.arrive(b"\0" * 400), None)
     assert isinstance(done, Quarantined)
     assert done.reason == "The instance cannot be read"
     assert (house.root / "quarantine" / done.file).read_bytes() == b"\0" * 400
@@ -170,7 +171,7 @@ def test_a_spool_file_that_is_gone_stops_the_run_without_naming_it(house: House)
     arrival = house.arrive(file(Spec()))
     house.processor.discard(arrival)
     with pytest.raises(FatalError) as caught:
-        house.processor.process(replace(arrival), None)
+        carried_out(house.processor, replace(arrival), None)
     assert "P00001" not in str(caught.value)
     assert Spec().sop_uid not in str(caught.value)
 

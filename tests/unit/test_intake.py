@@ -1,6 +1,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,7 @@ from pydicombatch.core.errors import FatalError, RequestError, as_fatal
 from pydicombatch.core.model import Arrival, Known, Quarantined, Stored
 from pydicombatch.runner.accounts import Accounts, Evidence
 from pydicombatch.runner.events import Event, InstanceStored
-from pydicombatch.runner.intake import WAITING, Intake
+from pydicombatch.runner.intake import AT_A_TIME, UNDER_WAY, Intake
 from tests.support.clock import FakeClock
 from tests.support.fakes import LIMIT, FakeInstances, FakeProcessor, arrival, together
 
@@ -78,13 +79,14 @@ def test_what_was_announced_is_stored_recorded_and_counted_before_closing_return
     assert site.fatal == []
 
 
-def test_the_spool_file_goes_only_after_the_ledger_has_its_row() -> None:
+def test_a_name_is_durable_then_in_the_ledger_and_only_then_the_spool_file_goes() -> None:
     with closing(Site()) as site:
         for n in range(20):
             site.intake.announce(arrival(str(n)))
     for n in range(20):
         name = f"spooled-{n}"
-        assert site.journal.index(f"record {name}") < site.journal.index(f"discard {name}")
+        order = [site.journal.index(f"{step} {name}") for step in ("secure", "record", "discard")]
+        assert order == sorted(order)
 
 
 def test_the_same_instance_is_never_processed_twice_at_once() -> None:
@@ -148,19 +150,20 @@ def test_the_receiver_is_held_back_when_the_workers_are_behind() -> None:
     site = Site(process, workers=1)
 
     def announce() -> None:
-        for n in range(4 * WAITING):
+        for n in range(4 * UNDER_WAY):
             site.intake.announce(arrival(str(n)))
             announced.append(n)
 
     thread = threading.Thread(target=announce, daemon=True)
     thread.start()
-    while not site.intake._arrivals.full():
+    while len(announced) < UNDER_WAY:
         thread.join(0.01)
-    assert len(announced) <= WAITING + 1
+    thread.join(0.2)
+    assert len(announced) == UNDER_WAY
     go.set()
     thread.join(LIMIT)
     site.close()
-    assert len(site.ledger.stored) == 4 * WAITING
+    assert len(site.ledger.stored) == 4 * UNDER_WAY
 
 
 def test_a_quarantined_instance_is_recorded_counted_and_no_event() -> None:
@@ -199,8 +202,8 @@ def test_two_workers_that_raise_end_the_run_once() -> None:
         raise FULL
 
     with closing(Site(process)) as site:
-        site.intake.announce(arrival("1"))
-        site.intake.announce(arrival("2"))
+        for uid in ("1", "2"):  # so large that each worker takes one
+            site.intake.announce(replace(arrival(uid), size=AT_A_TIME))
     assert site.fatal == [FULL]
 
 

@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -99,8 +99,13 @@ class Inner:
     def __init__(self, answer: Stored | Quarantined) -> None:
         self.answer = answer
 
-    def process(self, arrival: Arrival, known: Known | None) -> Stored | Quarantined:
-        return self.answer
+    def process(
+        self, some: Sequence[tuple[Arrival, Known | None]]
+    ) -> Iterator[Stored | Quarantined]:
+        yield from [self.answer] * len(some)
+
+    def secure(self, stored: Sequence[Stored]) -> None:
+        self.secured = list(stored)
 
     def wish(self, arrival: Arrival) -> str:
         return "a wish"
@@ -113,7 +118,7 @@ def test_traits_are_those_of_the_stored_file(tmp_path: Path) -> None:
     (tmp_path / "path").mkdir()
     (tmp_path / "path" / "1.dcm").write_bytes(file(Spec()))
     processor = CharacterisingProcessor(Inner(stored("1")), tmp_path)
-    done = processor.process(arrival("1"), None)
+    (done,) = processor.process([(arrival("1"), None)])
     assert isinstance(done, Stored)
     assert done.traits == Traits(Spec().study_uid, Spec().series_uid, "CT", "2020", "O", "50-59")
 
@@ -125,8 +130,8 @@ def test_a_file_that_cannot_be_read_has_no_traits_and_is_stored_all_the_same(
     (tmp_path / "path").mkdir()
     if content is not None:
         (tmp_path / "path" / "1.dcm").write_bytes(content)
-    done = CharacterisingProcessor(Inner(stored("1")), tmp_path).process(arrival("1"), None)
-    assert done == stored("1")
+    processor = CharacterisingProcessor(Inner(stored("1")), tmp_path)
+    assert list(processor.process([(arrival("1"), None)])) == [stored("1")]
 
 
 def test_what_is_quarantined_or_there_already_is_passed_on(tmp_path: Path) -> None:
@@ -134,10 +139,12 @@ def test_what_is_quarantined_or_there_already_is_passed_on(tmp_path: Path) -> No
         Quarantined(arrival("1"), "q", "It cannot be read"),
         stored("1", duplicate=True),
     ):
-        assert (
-            CharacterisingProcessor(Inner(answer), tmp_path).process(arrival("1"), None) is answer
-        )
-    assert CharacterisingProcessor(Inner(stored("1")), tmp_path).wish(arrival("1")) == "a wish"
+        processor = CharacterisingProcessor(Inner(answer), tmp_path)
+        assert list(processor.process([(arrival("1"), None)])) == [answer]
+    inner = Inner(stored("1"))
+    assert CharacterisingProcessor(inner, tmp_path).wish(arrival("1")) == "a wish"
+    CharacterisingProcessor(inner, tmp_path).secure([stored("2")])
+    assert inner.secured == [stored("2")]
 
 
 def test_an_excerpt_leaves_what_it_is_not_sure_of_to_others() -> None:
@@ -180,11 +187,11 @@ def test_instances_recorded_together_count_as_those_recorded_one_by_one(
     with TemporaryDirectory() as folder:
         with closing(Ledger(Path(folder) / "a.sqlite")) as together:
             together.record(some, (), NOW)
-            found = together.statistics(), together.counts(), together.known("1")
+            found = together.statistics(), together.counts(), together.known(["1"])
         with closing(Ledger(Path(folder) / "b.sqlite")) as alone:
             for one in some:
                 alone.record([one], (), NOW)
-            assert (alone.statistics(), alone.counts(), alone.known("1")) == found
+            assert (alone.statistics(), alone.counts(), alone.known(["1"])) == found
 
 
 @pytest.mark.parametrize("pixels", [10, 100_000, 2_000_000])
