@@ -40,6 +40,7 @@ from tests.support.servers import program
 
 HEADER = ("", "seconds", "files/s", "MB/s", "peak MB", "CPU ours", "CPU Orthanc", "times getscu")
 GETSCU = "getscu"
+SELDOM = 0.5  # seconds between two looks at the memory: here the time matters
 VERBS = ("c-move", "c-get")
 
 
@@ -98,7 +99,7 @@ class Bench:
 
     def _cell(self, command: list[str], folder: Path) -> Cell:
         before = cpu_of(self.server.pid)
-        usage = measure(command)
+        usage = measure(command, interval=SELDOM)
         archive_cpu = cpu_of(self.server.pid) - before
         files, size = stored(folder)
         if files != len(self.named):

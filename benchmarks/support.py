@@ -23,7 +23,7 @@ from tests.support.ports import LOOPBACK, free_port
 MEGABYTE = 1_000_000
 OURS = "BENCH_STORE"
 LOADED = "To stop extraction"  # what a run prints once its batch is in the ledger
-FIRST, INTERVAL = 0.1, 0.5  # seconds until a look at the memory; each costs some 15 ms of CPU
+INTERVAL = 0.2  # seconds between two looks at the memory; each costs some 15 ms of CPU
 SERIES = 50  # slices each
 LOADS_FAST = {"SynchronousMode": False, "SyncStorageArea": False}  # of Orthanc; writing only
 
@@ -73,8 +73,10 @@ def cpu_of(pid: int) -> float:
     return float(times.user + times.system)
 
 
-def measure(command: Sequence[str], *, accept: Iterable[int] = (0,)) -> Usage:
-    """Run a command to its end.
+def measure(
+    command: Sequence[str], *, accept: Iterable[int] = (0,), interval: float = INTERVAL
+) -> Usage:
+    """Run a command to its end, and look at its memory now and then.
 
     Raises
     ------
@@ -96,7 +98,9 @@ def measure(command: Sequence[str], *, accept: Iterable[int] = (0,)) -> Usage:
 
     threads = [
         threading.Thread(target=listen, daemon=True),
-        threading.Thread(target=_look, args=(process.pid, begin, memory, ended), daemon=True),
+        threading.Thread(
+            target=_look, args=(process.pid, begin, interval, memory, ended), daemon=True
+        ),
     ]
     for one in threads:
         one.start()
@@ -116,8 +120,14 @@ def measure(command: Sequence[str], *, accept: Iterable[int] = (0,)) -> Usage:
     return Usage(seconds, cpu, tuple(memory), loaded, text)
 
 
-def _look(pid: int, begin: float, memory: list[tuple[float, int]], ended: threading.Event) -> None:
-    while not ended.wait(INTERVAL if memory else FIRST):
+def _look(
+    pid: int,
+    begin: float,
+    interval: float,
+    memory: list[tuple[float, int]],
+    ended: threading.Event,
+) -> None:
+    while not ended.wait(interval):
         if size := pss(pid):
             memory.append((time.monotonic() - begin, size))
 

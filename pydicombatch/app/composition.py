@@ -123,8 +123,9 @@ class Run:
 
     def _receive(self, stack: ExitStack) -> None:
         """Start storing, with what lies in the spool first, then listen."""
+        if self._receiver is None or not self._task.requests:
+            dismiss()  # nothing will come
         if self._receiver is None:
-            dismiss()
             return
         self._spool.prepare()
         config = self._task.config

@@ -1,6 +1,6 @@
 """What the runner needs from the outside world, one verb each."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Protocol
 
 from pydicombatch.core.adoption import Adoption, Returned
@@ -138,21 +138,12 @@ class Processor(Protocol):
 
     def process(
         self, some: Sequence[tuple[Arrival, Known | None]]
-    ) -> Iterator[Stored | Quarantined]:
+    ) -> Generator[Stored | Quarantined, None, None]:
         """Decompress, anonymize, store arrivals in turn; the spool files stay until `discard`.
 
         Each comes with what the ledger holds under the same SOP Instance UID; two arrivals of one
-        UID are never processed at the same time. Safe to call from several threads. The name of
-        what was stored may still be lost to a power cut until `secure`.
-
-        Raises
-        ------
-        FatalError
-            If the output directory is full, read-only or gone.
-        """
-
-    def secure(self, stored: Sequence[Stored]) -> None:
-        """Make durable where instances lie; called before the ledger hears of them.
+        UID are never processed at the same time. Safe to call from several threads. A power cut
+        may take what was stored until the iterator has ended, or was closed, without an error.
 
         Raises
         ------

@@ -1,6 +1,6 @@
 """The processor that anonymizes: what is identified never leaves the state directory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from errno import EDQUOT, ENOSPC, errorcode
@@ -39,7 +39,7 @@ class AnonymizingProcessor:
 
     def process(
         self, some: Sequence[tuple[Arrival, Known | None]]
-    ) -> Iterator[Stored | Quarantined]:
+    ) -> Generator[Stored | Quarantined, None, None]:
         """Decompress if asked to, anonymize, store under the anonymized values.
 
         Parameters
@@ -77,10 +77,6 @@ class AnonymizingProcessor:
         finally:
             with suppress(OSError):
                 unfinished.unlink(missing_ok=True)
-
-    def secure(self, stored: Sequence[Stored]) -> None:
-        """Make durable where instances lie; called before the ledger hears of them."""
-        self.store.secure(one.path for one in stored if not one.duplicate)
 
     def wish(self, arrival: Arrival) -> str:
         """Return the path it would have as it came: who shares that, shares the other one, too."""

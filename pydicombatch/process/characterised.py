@@ -1,6 +1,7 @@
 """A processor that looks at what was stored: statistics come from the stored values alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from mmap import ACCESS_READ, mmap
@@ -28,17 +29,14 @@ class CharacterisingProcessor:
 
     def process(
         self, some: Sequence[tuple[Arrival, Known | None]]
-    ) -> Iterator[Stored | Quarantined]:
+    ) -> Generator[Stored | Quarantined, None, None]:
         """Let the other one work; see `core.ports.Processor`."""
-        for done in self.inner.process(some):
-            if isinstance(done, Quarantined) or done.duplicate or done.traits is not None:
-                yield done
-            else:
-                yield replace(done, traits=_traits(self.root / done.path))
-
-    def secure(self, stored: Sequence[Stored]) -> None:
-        """Make durable where instances lie."""
-        self.inner.secure(stored)
+        with closing(self.inner.process(some)) as results:
+            for done in results:
+                if isinstance(done, Quarantined) or done.duplicate or done.traits is not None:
+                    yield done
+                else:
+                    yield replace(done, traits=_traits(self.root / done.path))
 
     def wish(self, arrival: Arrival) -> str:
         """Return the name that an arrival would like to have."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from errno import errorcode
@@ -50,13 +50,10 @@ class Committer(Protocol):
         """Return the bytes of a stored file; None when it is not there."""
 
     def commit(self, source: Path, target: PurePosixPath, sop_instance_uid: str) -> Landing:
-        """Put a durable file at its final path; the name is durable once it is secured."""
+        """Put a durable file at its final path."""
 
     def visit(self) -> AbstractContextManager[Visitor]:
-        """Commit one instance after the other."""
-
-    def secure(self, paths: Iterable[str]) -> None:
-        """Make durable what lies at these paths."""
+        """Commit one instance after the other; their names are durable at the end."""
 
 
 class Planner(Protocol):
@@ -103,7 +100,7 @@ class LocalProcessor:
 
     def process(
         self, some: Sequence[tuple[Arrival, Known | None]]
-    ) -> Iterator[Stored | Quarantined]:
+    ) -> Generator[Stored | Quarantined, None, None]:
         """Decompress if asked to, store, and say what lies where, one after the other.
 
         Parameters
@@ -145,10 +142,6 @@ class LocalProcessor:
             log.warning("process.failed", error=type(exc).__name__)
             name = self.quarantine.put(source, arrival.file.name)
             return Quarantined(arrival, name, f"It could not be processed ({type(exc).__name__})")
-
-    def secure(self, stored: Sequence[Stored]) -> None:
-        """Make durable where instances lie; called before the ledger hears of them."""
-        self.store.secure(one.path for one in stored if not one.duplicate)
 
     def wish(self, arrival: Arrival) -> str:
         """Return the plain path of an arrival; in one case, as some file systems know but one."""

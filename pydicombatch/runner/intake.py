@@ -4,6 +4,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from datetime import datetime
 from itertools import compress
 from operator import not_
@@ -125,8 +126,9 @@ class Intake:
         share: list[Arrival] = []
         with self._arrived:
             self._arrived.wait_for(lambda: self._waiting or self._closing)
+            most = min(MOST_AT_A_TIME, -(-len(self._waiting) // len(self._workers)))
             room = AT_A_TIME
-            while self._waiting and len(share) < MOST_AT_A_TIME and room > 0:
+            while len(share) < most and room > 0:
                 share.append(self._waiting.popleft())
                 room -= share[-1].size
         return share
@@ -139,15 +141,19 @@ class Intake:
         return list(compress(share, first)), list(compress(share, map(not_, first)))
 
     def _process(self, ready: list[Arrival]) -> list[Stored | Quarantined]:
-        """Process one after the other; those that are missing in what is returned were not."""
+        """Process one after the other; nothing is returned that is not there for certain."""
         done: list[Stored | Quarantined] = []
+        if self._broken:
+            return done
         try:
-            for one in () if self._broken else self._processor.process(self._looked_up(ready)):
-                done.append(one)
-                if self._broken:
-                    break
+            with closing(self._processor.process(self._looked_up(ready))) as results:
+                for one in results:
+                    done.append(one)
+                    if self._broken:
+                        break
         except Exception as exc:  # noqa: BLE001 - a worker must neither die nor hang the run
             self._fail(exc)
+            return []
         return done
 
     def _looked_up(self, ready: list[Arrival]) -> list[tuple[Arrival, Known | None]]:
@@ -169,7 +175,6 @@ class Intake:
             stored = [one for one in batch if isinstance(one, Stored)]
             quarantined = [one for one in batch if isinstance(one, Quarantined)]
             try:
-                self._processor.secure(stored)
                 self._ledger.record(stored, quarantined, self._clock.now())
                 for one in batch:
                     self._processor.discard(one.arrival)

@@ -99,8 +99,6 @@ class Store:
     def commit(self, source: Path, target: PurePosixPath, sop_instance_uid: str) -> Committed:
         """Put a durable file at its final path, or at a name of its own when that is taken.
 
-        The name is durable once `secure` has returned.
-
         Parameters
         ----------
         source
@@ -120,24 +118,20 @@ class Store:
 
     @contextmanager
     def visit(self) -> Iterator["Visit"]:
-        """Commit one instance after the other; the directory of the last one stays open."""
-        with ExitStack() as stack:
-            yield Visit(self, self._tree, stack)
+        """Commit one instance after the other; the directory of the last one stays open.
 
-    def secure(self, paths: Iterable[str]) -> None:
-        """Make the names of committed files durable, each directory once.
+        Names are durable once this has ended without an error.
 
         Raises
         ------
         FatalError
-            If the output directory is full, read-only or gone.
+            If they cannot be made so.
         """
+        visit = Visit(self, self._tree)
         try:
-            for parent in {PurePosixPath(path).parent for path in paths}:
-                with self._tree.opened(parent, create=False) as directory:
-                    tree.sync(directory)
-        except OSError as exc:
-            raise tree.fatal(exc, WHAT) from exc
+            yield visit
+        finally:
+            visit.leave()
 
     def outside_reserved(self, target: PurePosixPath) -> PurePosixPath:
         """Return another path where the name belongs to others."""
@@ -199,41 +193,56 @@ class Visit:
     ----------
     store, directories
         The output directory.
-    opened
-        Closes the directory that is open.
     """
 
-    def __init__(self, store: Store, directories: tree.Tree, opened: ExitStack) -> None:
+    def __init__(self, store: Store, directories: tree.Tree) -> None:
         self._store = store
         self._tree = directories
-        self._opened = opened
+        self._opened = ExitStack()
         self._parent: PurePosixPath | None = None
         self._directory = -1
 
     def commit(self, source: Path, target: PurePosixPath, sop_instance_uid: str) -> Committed:
         """Put a durable file at its final path; see `Store.commit`."""
         plain = self._store.outside_reserved(target)
-        others = (beside(plain, sop_instance_uid, digits) for digits in DIGITS)
+        stays = plain.parent == self._parent
         try:
-            directory = self._enter(plain.parent)
-            for path in itertools.chain((plain,), others):
-                done = self._store.place(source, directory, path.name, sop_instance_uid)
-                if done is not None:
-                    return Committed(str(path), path is not plain, done == "found")
+            self._enter(plain.parent)
+            return self._commit(source, plain, sop_instance_uid)
+        except FileNotFoundError as exc:
+            if not stays:
+                raise tree.fatal(exc, WHAT) from exc
         except OSError as exc:
             raise tree.fatal(exc, WHAT) from exc
+        self.leave()  # it was removed meanwhile: it was empty
+        return self.commit(source, target, sop_instance_uid)
+
+    def leave(self) -> None:
+        """Make durable what was named in the directory that is open, and close it."""
+        is_open, self._parent = self._parent is not None, None
+        try:
+            with self._opened:
+                if is_open:
+                    tree.sync(self._directory)
+        except OSError as exc:
+            raise tree.fatal(exc, WHAT) from exc
+
+    def _commit(self, source: Path, plain: PurePosixPath, uid: str) -> Committed:
+        others = (beside(plain, uid, digits) for digits in DIGITS)
+        for path in itertools.chain((plain,), others):
+            done = self._store.place(source, self._directory, path.name, uid)
+            if done is not None:
+                return Committed(str(path), path is not plain, done == "found")
         raise FatalError(
             "output.directory has other files under every name of an instance",
             "Move what does not belong to this extraction out of it",
         )
 
-    def _enter(self, parent: PurePosixPath) -> int:
+    def _enter(self, parent: PurePosixPath) -> None:
         if parent != self._parent:
-            self._parent = None
-            self._opened.close()
+            self.leave()
             self._directory = self._opened.enter_context(self._tree.opened(parent))
             self._parent = parent
-        return self._directory
 
 
 def _inspect(source: Path, directory: int, name: str, uid: str) -> str:

@@ -12,6 +12,7 @@ from pydicombatch.core.errors import FatalError
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 PIECE = 1 << 20  # bytes
+MOST_KEPT = 20_000  # directories that are remembered
 UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.ENOSYS})
 REMEDIES = {
     errno.ENOSPC: ("is on a full disk", "Free some space, then run the same command again"),
@@ -72,7 +73,7 @@ class Tree:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._device = -1
-        self._creating: set[tuple[int, str]] = set()
+        self._kept: set[tuple[int, str]] = set()  # inode and name in it that is durable
 
     def anchor(self) -> int:
         """Remember which file system the root is on, and return it."""
@@ -80,15 +81,8 @@ class Tree:
         return self._device
 
     @contextmanager
-    def opened(self, directories: PurePosixPath, *, create: bool = True) -> Iterator[int]:
+    def opened(self, directories: PurePosixPath) -> Iterator[int]:
         """Open a directory, creating what is missing with mode 0700, durably.
-
-        Parameters
-        ----------
-        directories
-            Below the root.
-        create
-            Whether it may be made.
 
         Yields
         ------
@@ -98,53 +92,47 @@ class Tree:
         Raises
         ------
         OSError
-            If a component is a link or a file, or missing and not to be made, or the root is not
-            what it was: an empty mount point is not the disk that was mounted there.
+            If a component is a link or a file, or the root is not what it was: an empty mount
+            point is not the disk that was mounted there.
         """
         handle = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             if os.fstat(handle).st_dev != self._device:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             for name in directories.parts:
-                inner = self._enter(handle, name, create)
+                inner = self._enter(handle, name)
                 os.close(handle)
                 handle = inner
             yield handle
         finally:
             os.close(handle)
 
-    def _enter(self, parent: int, name: str, create: bool) -> int:  # noqa: FBT001
+    def _enter(self, parent: int, name: str) -> int:
+        place = os.fstat(parent).st_ino, name
         try:
             inner = os.open(name, DIRECTORY, dir_fd=parent)
         except FileNotFoundError:
-            if not create:
-                raise
-            return self._create(parent, name)
+            self._kept.discard(place)  # first, for those who find it from now on
+            with suppress(FileExistsError):  # another thread was faster
+                os.mkdir(name, 0o700, dir_fd=parent)
+            with suppress(OSError):  # a umask may have taken the owner's rights too
+                os.chmod(name, 0o700, dir_fd=parent)
+            inner = os.open(name, DIRECTORY, dir_fd=parent)
         try:
-            # by another thread, whose sync may still be under way
-            if self._creating and _place(parent, name) in self._creating:
-                sync(parent)
+            self._keep(parent, place)
         except BaseException:
             os.close(inner)
             raise
         return inner
 
-    def _create(self, parent: int, name: str) -> int:
-        key = _place(parent, name)
-        self._creating.add(key)
-        try:
-            with suppress(FileExistsError):  # another thread was faster
-                os.mkdir(name, 0o700, dir_fd=parent)
-            with suppress(OSError):  # a umask may have taken the owner's rights too
-                os.chmod(name, 0o700, dir_fd=parent)
-            sync(parent)
-        finally:
-            self._creating.discard(key)
-        return os.open(name, DIRECTORY, dir_fd=parent)
-
-
-def _place(parent: int, name: str) -> tuple[int, str]:
-    return os.fstat(parent).st_ino, name
+    def _keep(self, parent: int, place: tuple[int, str]) -> None:
+        """Make the name of a directory durable, once: its maker may not have come so far."""
+        if place in self._kept:
+            return
+        sync(parent)
+        if len(self._kept) >= MOST_KEPT:
+            self._kept.clear()
+        self._kept.add(place)
 
 
 def sync(handle: int) -> None:

@@ -3,12 +3,18 @@
 import socket
 import ssl
 import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pydicombatch.backends.dimse import DimseArchive, Peer, Timeouts
+from pydicombatch.backends.dimse.association import Association
+from pydicombatch.backends.dimse.command import NO_DATA_SET, Tag, encode
+from pydicombatch.backends.dimse.fragments import split
 from pydicombatch.backends.dimse.peer import Tls
+from pydicombatch.backends.dimse.wire import Wire
 from pydicombatch.core.elements import parse_key
 from pydicombatch.core.errors import ConfigError, FatalError, Unreachable
 from pydicombatch.core.model import Match, Request, RequestType, Verdict
@@ -163,3 +169,43 @@ def test_a_file_that_is_no_certificate_is_a_mistake_in_the_configuration(tmp_pat
         pytest.raises(ConfigError, match=r"pacs\.tls"),
     ):
         archive(listener.getsockname()[1], Tls(str(nonsense))).echo()
+
+
+def test_pending_responses_that_are_here_already_are_all_taken_without_a_rest(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TLS hands over one record at a time, however many have come."""
+    server, several, sent = authority.issue("localhost"), 100, threading.Event()
+    with socket.create_server((LOOPBACK, 0)) as listener:
+
+        def answer() -> None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(server.cert, server.key)
+            with context.wrap_socket(listener.accept()[0], server_side=True) as peer:
+                for remaining in reversed(range(several)):
+                    fields: dict[Tag, int | str] = {
+                        Tag.FIELD: 0x8021,
+                        Tag.STATUS: 0xFF00,
+                        Tag.DATA_SET_TYPE: NO_DATA_SET,
+                        Tag.REMAINING: remaining,
+                    }
+                    peer.sendall(split(1, encode(fields), None, 16384))
+                sent.set()
+                peer.recv(1)
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        wire = Wire(socket.create_connection(listener.getsockname()))
+        wire.secure(ssl.create_default_context(cafile=authority.ca), "localhost", 5)
+        assert sent.wait(10)
+        rested: list[float] = []
+        monkeypatch.setattr(time, "sleep", rested.append)
+        agreed: Any = None
+        association = Association(wire, Peer(LOOPBACK, 1, "ARCHIVE", "OURS"), agreed)
+        for remaining in reversed(range(several)):
+            message = association.receive(lambda: float("-inf"))
+            assert message.command.number(Tag.REMAINING) == remaining
+            association.rest(remaining)
+        wire.close()
+        thread.join(10)
+    assert rested == []

@@ -1,7 +1,7 @@
 """Plain stand-ins for the ports: an archive, a receiver, a processor, a ledger of instances."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import PurePosixPath
 
@@ -185,7 +185,7 @@ class FakeProcessor:
 
     def process(
         self, some: Sequence[tuple[Arrival, Known | None]]
-    ) -> Iterator[Stored | Quarantined]:
+    ) -> Generator[Stored | Quarantined, None, None]:
         for arrival, known in some:
             yield self._noted(arrival, known)
 
@@ -199,9 +199,6 @@ class FakeProcessor:
         finally:
             with self._lock:
                 self._running.remove(uid)
-
-    def secure(self, stored: Sequence[Stored]) -> None:
-        self.journal.extend(f"secure {one.arrival.file.name}" for one in stored)
 
     def discard(self, arrival: Arrival) -> None:
         self.discarded.append(arrival)

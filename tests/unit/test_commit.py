@@ -56,19 +56,60 @@ def test_an_instance_lies_whole_at_its_path_and_its_source_stays(
     assert list((tmp_path / "out/.state/work").iterdir()) == []
 
 
-def test_each_directory_is_synced_once_and_none_is_made_for_it(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for number in range(3):
-        store.commit(spooled(tmp_path, ONE), PurePosixPath(f"P1/{number % 2}/{number}.dcm"), "1")
+def inodes_synced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     synced: list[int] = []
     monkeypatch.setattr(tree, "sync", lambda handle: synced.append(os.fstat(handle).st_ino))
-    store.secure(["P1/0/0.dcm", "P1/1/1.dcm", "P1/0/2.dcm"])
-    out = tmp_path / "out/P1"
-    assert sorted(synced) == sorted((out / name).stat().st_ino for name in "01")
-    with pytest.raises(FatalError, match="is gone"):
-        store.secure(["P1/2/0.dcm"])
-    assert not (out / "2").exists()
+    return synced
+
+
+def test_a_visit_syncs_each_directory_when_it_leaves_it(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = spooled(tmp_path, ONE)
+    for name in "12":
+        store.commit(source, PurePosixPath(f"P1/{name}/0.dcm"), ONE.sop_uid)
+    one, two = ((tmp_path / f"out/P1/{name}").stat().st_ino for name in "12")
+    synced = inodes_synced(monkeypatch)
+    with store.visit() as visit:
+        for path, before in (("1/a", []), ("1/b", []), ("2/a", [one]), ("2/b", [one])):
+            visit.commit(source, PurePosixPath(f"P1/{path}.dcm"), ONE.sop_uid)
+            assert synced == before
+    assert synced == [one, two]
+
+
+def test_an_error_of_the_sync_is_told_at_the_end_of_a_visit(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.commit(spooled(tmp_path, ONE), TARGET, ONE.sop_uid)
+
+    def sync(handle: int) -> None:
+        raise OSError(errno.EIO, "a disk that fails")
+
+    monkeypatch.setattr(tree, "sync", sync)
+    with pytest.raises(FatalError, match="cannot be used"), store.visit() as visit:
+        visit.commit(spooled(tmp_path, TWO), TARGET.with_name("6.dcm"), TWO.sop_uid)
+
+
+def test_a_directory_that_somebody_empties_and_removes_is_made_again(
+    store: Store, tmp_path: Path
+) -> None:
+    with store.visit() as visit:
+        visit.commit(spooled(tmp_path, ONE), TARGET, ONE.sop_uid)
+        (tmp_path / "out" / TARGET).unlink()
+        (tmp_path / "out" / TARGET.parent).rmdir()
+        visit.commit(spooled(tmp_path, ONE), TARGET, ONE.sop_uid)
+    assert (tmp_path / "out" / TARGET).is_file()
+
+
+def test_a_directory_of_a_run_that_was_killed_is_made_durable_once(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out" / TARGET.parent).mkdir(parents=True)  # and nobody has synced it
+    synced = inodes_synced(monkeypatch)
+    for name in ("5.dcm", "6.dcm"):
+        store.commit(spooled(tmp_path, ONE), TARGET.with_name(name), ONE.sop_uid)
+    above = [(tmp_path / "out" / one).stat().st_ino for one in (".", "P1", "P1/1.2")]
+    assert synced == [*above, above[-1]]
 
 
 def test_nobody_else_may_read_what_is_stored_whatever_the_umask(

@@ -10,22 +10,22 @@ from pydicombatch.backends.dimse.association import MANY, REST, Association
 
 
 @pytest.mark.parametrize(
-    ("remaining", "is_empty", "naps"),
+    ("remaining", "speaks", "naps"),
     [
-        (MANY, True, [REST]),
-        (65535, True, [REST]),
-        (MANY, False, []),  # the next one is here already
-        (MANY - 1, True, []),  # the final response may come soon
-        (0, True, []),
-        (None, True, []),  # the archive does not say
+        (MANY, False, [REST]),
+        (65535, False, [REST]),
+        (MANY, True, []),  # the next one is here already
+        (MANY - 1, False, []),  # the final response may come soon
+        (0, False, []),
+        (None, False, []),  # the archive does not say
     ],
 )
 def test_nobody_rests_when_the_end_may_be_near(
-    remaining: int | None, is_empty: bool, naps: list[float], monkeypatch: pytest.MonkeyPatch
+    remaining: int | None, speaks: bool, naps: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rested: list[float] = []
     monkeypatch.setattr(time, "sleep", rested.append)
     nothing: Any = None
-    wire: Any = SimpleNamespace(is_empty=is_empty)
+    wire: Any = SimpleNamespace(speaks=lambda: speaks)
     Association(wire, nothing, nothing).rest(remaining)
     assert rested == naps

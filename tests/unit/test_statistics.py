@@ -1,4 +1,4 @@
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -101,11 +101,8 @@ class Inner:
 
     def process(
         self, some: Sequence[tuple[Arrival, Known | None]]
-    ) -> Iterator[Stored | Quarantined]:
+    ) -> Generator[Stored | Quarantined, None, None]:
         yield from [self.answer] * len(some)
-
-    def secure(self, stored: Sequence[Stored]) -> None:
-        self.secured = list(stored)
 
     def wish(self, arrival: Arrival) -> str:
         return "a wish"
@@ -141,10 +138,7 @@ def test_what_is_quarantined_or_there_already_is_passed_on(tmp_path: Path) -> No
     ):
         processor = CharacterisingProcessor(Inner(answer), tmp_path)
         assert list(processor.process([(arrival("1"), None)])) == [answer]
-    inner = Inner(stored("1"))
-    assert CharacterisingProcessor(inner, tmp_path).wish(arrival("1")) == "a wish"
-    CharacterisingProcessor(inner, tmp_path).secure([stored("2")])
-    assert inner.secured == [stored("2")]
+    assert CharacterisingProcessor(Inner(stored("1")), tmp_path).wish(arrival("1")) == "a wish"
 
 
 def test_an_excerpt_leaves_what_it_is_not_sure_of_to_others() -> None:

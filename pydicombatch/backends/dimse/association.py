@@ -97,7 +97,7 @@ class Association:
 
         An archive may send one for each instance, and every one of them would wake this thread.
         """
-        if (remaining or 0) >= MANY and not self._arrived and self._wire.is_empty:
+        if (remaining or 0) >= MANY and not self._arrived and not self._wire.speaks():
             time.sleep(REST)
 
     def lend(

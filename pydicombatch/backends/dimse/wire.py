@@ -102,11 +102,6 @@ class Wire:
             raise ConnectionResetError from exc
 
     @property
-    def is_empty(self) -> bool:
-        """Whether nothing was read that is not consumed."""
-        return not self._received
-
-    @property
     def is_secure(self) -> bool:
         """Whether it speaks TLS."""
         return isinstance(self._socket, ssl.SSLSocket)

@@ -65,9 +65,10 @@ class _Begun:
     sockets: list[socket.socket]  # our ends
 
     def give_up(self) -> None:
-        """End it, which it does by itself when nobody is there."""
+        """End it: it has nothing yet."""
         for one in self.sockets:
             one.close()
+        self.process.kill()
         self.process.wait()
 
 
