@@ -48,9 +48,13 @@ class Engine:
         return done.stdout
 
     def start(self, job: Job, *options: str) -> subprocess.Popen[str]:
-        """Start an extraction as somebody else than root."""
+        """Start an extraction as somebody else than root, with Ctrl-C as a terminal has it.
+
+        Where all tests run in the background a shell would inherit, and keep, that it is ignored.
+        """
+        script = str(ROOT / "bin" / "run-docker-extraction.sh")
         return subprocess.Popen(
-            [str(ROOT / "bin" / "run-docker-extraction.sh"), str(job.config), *options],
+            ["env", "--default-signal=INT", script, str(job.config), *options],
             cwd=job.folder, env=self.environ, text=True, start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
