@@ -1,6 +1,7 @@
 """`pydicombatch run`: carry out the requests of one configuration."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -23,35 +24,11 @@ from pydicombatch.receive.process.spawn import prepare
 @click.option("--stop-at-window-end", is_flag=True, help="End, not wait, outside the window.")
 @click.option("--fail-on-empty", is_flag=True, help="Exit with 1 when a request matched nothing.")
 @click.pass_context
-def command(
-    ctx: click.Context,
-    config: Path,
-    *,
-    restart: bool,
-    only_failed: bool,
-    skip_failed: bool,
-    limit: int | None,
-    plan: Path | None,
-    accept_changes: bool,
-    no_progress: bool,
-    stop_at_window_end: bool,
-    fail_on_empty: bool,
-) -> None:
+def command(ctx: click.Context, /, config: Path, **wishes: Any) -> None:  # noqa: ANN401
     """Send every request of CONFIG that is left and store what comes back."""
-    if only_failed and skip_failed:
+    if wishes["only_failed"] and wishes["skip_failed"]:
         raise click.UsageError("Use either --only-failed or --skip-failed, not both.")
     prepare()  # the receiver comes up while all the rest is imported
     from pydicombatch.cli.running import Wishes, carry_out  # noqa: PLC0415 - as said
 
-    wishes = Wishes(
-        only_failed=only_failed,
-        skip_failed=skip_failed,
-        restart=restart,
-        accept_changes=accept_changes,
-        limit=limit,
-        plan=plan,
-        no_progress=no_progress,
-        stop_at_window_end=stop_at_window_end,
-        fail_on_empty=fail_on_empty,
-    )
-    ctx.exit(carry_out(config, wishes))
+    ctx.exit(carry_out(config, Wishes(**wishes)))
