@@ -97,7 +97,7 @@ find_python() {
 
 # digest WORD...: stands for all that decides what is in the environment.
 digest() {
-    { printf '%s\n' "$@"; cat pyproject.toml hatch_build.py pydicombatch/receive/server/_whole.c; } | sha256sum | cut -d' ' -f1
+    { printf '%s\n' "$@"; cat pyproject.toml hatch_build.py pydicombatch/receive/server/_*.[ch]; } | sha256sum | cut -d' ' -f1
 }
 
 # python_version PYTHON: empty when it does not run.

@@ -23,356 +23,13 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
-enum {
-    PDU_HEADER = 6,
-    PDV_HEADER = 6,
-    START = PDU_HEADER + PDV_HEADER,
-    LONGEST_COMMAND = 4096, /* bytes; a C-STORE-RQ has about 300 */
-    LONGEST_UID = 64,       /* PS3.5 9.1 */
-    LONGEST_AET = 16,       /* PS3.5 6.2 */
-    LONGEST_VALUE = 1024,
-    LONGEST_RESPONSE = 512, /* one with two UIDs has 220 */
-    MOST_CANDIDATES = 8, /* places that look like pixel data */
-    MOST_PIECES = 64,    /* P-DATA-TFs of a data set */
-    SHORT_HEAD = 8,
-    LONG_HEAD = 12
-};
-enum { NOT_MINE = 0, EXPLICIT = 1, IMPLICIT = 2 }; /* how a context encodes its data sets */
+#include "_message.h"
+#include "_seal.h"
 
-#define UNDEFINED UINT32_MAX
-#define FIRST 0x00030000u /* group 0002 belongs in front of a data set */
-#define SERIES 0x0020000Eu
-
-typedef struct {
-    const unsigned char *data;
-    size_t size;
-} Span;
-
-typedef struct {
-    unsigned message_id;
-    int originator_id; /* -1: none */
-    Span sop_class, sop_instance, originator;
-} Command;
-
-/* In the order of `Identifiers`; the character set is looked at for its length alone. */
-enum { CLASS, INSTANCE, STUDY, SERIES_UID, PATIENT, ACCESSION, CHARACTER_SET, VALUES };
-static const uint32_t WANTED[VALUES] = {0x00080016u, 0x00080018u, 0x0020000Du, SERIES,
-                                        0x00100020u, 0x00080050u, 0x00080005u};
-
-static uint32_t big32(const unsigned char *p) {
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-static unsigned little16(const unsigned char *p) { return p[0] | (unsigned)p[1] << 8; }
-
-static uint32_t little32(const unsigned char *p) {
-    return little16(p) | (uint32_t)little16(p + 2) << 16;
-}
-
-/* Without the padding on both sides. */
-static Span stripped(Span one) {
-    while (one.size && (one.data[0] == ' ' || one.data[0] == 0)) {
-        one.data++;
-        one.size--;
-    }
-    while (one.size && (one.data[one.size - 1] == ' ' || one.data[one.size - 1] == 0))
-        one.size--;
-    return one;
-}
-
-static int is_uid(Span one) {
-    if (!one.size || one.size > LONGEST_UID)
-        return 0;
-    for (size_t i = 0; i < one.size; i++)
-        if (one.data[i] != '.' && (one.data[i] < '0' || one.data[i] > '9'))
-            return 0;
-    return 1;
-}
-
-/* Whether it is one value that needs no character set. */
-static int is_plain(Span one) {
-    for (size_t i = 0; i < one.size; i++)
-        if (one.data[i] >= 0x80 || one.data[i] == 0x1B || one.data[i] == '\\')
-            return 0;
-    return 1;
-}
-
-static int equal(Span one, Span other) {
-    return one.size == other.size && (!one.size || !memcmp(one.data, other.data, one.size));
-}
-
-/* Step over an element of a command set (PS3.7 6.3.1) that stands behind the last one in order;
- * 0: it does not, or is cut short. */
-static int next_element(Span set, size_t *position, long *element, Span *value) {
-    if (set.size - *position < SHORT_HEAD)
-        return 0;
-    const unsigned char *head = set.data + *position;
-    long last = *element;
-    uint32_t length = little32(head + 4);
-    *element = (long)little16(head + 2);
-    *position += SHORT_HEAD;
-    if (little16(head) || *element <= last || length > set.size - *position)
-        return 0;
-    *value = (Span){set.data + *position, length};
-    *position += length;
-    return 1;
-}
-
-/* Read a C-STORE-RQ (PS3.7 9.3.1.1) whose elements stand in order; 0: not mine. */
-static int read_command(Span set, Command *found) {
-    size_t position = 0;
-    long element = -1;
-    Span value;
-    unsigned seen = 0; /* bits: field, message id, data set type */
-
-    memset(found, 0, sizeof *found);
-    found->originator_id = -1;
-    while (position < set.size) {
-        if (!next_element(set, &position, &element, &value))
-            return 0;
-        size_t length = value.size;
-        switch (element) {
-        case 0x0002:
-            found->sop_class = stripped(value);
-            break;
-        case 0x0100:
-            if (length != 2 || little16(value.data) != 0x0001)
-                return 0;
-            seen |= 1;
-            break;
-        case 0x0110:
-            if (length != 2)
-                return 0;
-            found->message_id = little16(value.data);
-            seen |= 2;
-            break;
-        case 0x0800:
-            if (length != 2 || little16(value.data) == 0x0101)
-                return 0;
-            seen |= 4;
-            break;
-        case 0x1000:
-            found->sop_instance = stripped(value);
-            break;
-        case 0x1030:
-            found->originator = stripped(value);
-            if (found->originator.size > LONGEST_AET || !is_plain(found->originator))
-                return 0;
-            break;
-        case 0x1031:
-            if (length != 2)
-                return 0;
-            found->originator_id = (int)little16(value.data);
-            break;
-        default:
-            break;
-        }
-    }
-    return seen == 7 && is_uid(found->sop_class) && is_uid(found->sop_instance);
-}
-
-/* Whether a command set is a C-GET response that only counts (PS3.7 9.3.3.2): others follow it. */
-static int is_count(Span set, int message_id) {
-    size_t position = 0;
-    long element = -1;
-    Span raw;
-    unsigned seen = 0; /* bits: field, message responded to, data set type, status */
-
-    while (position < set.size) {
-        if (!next_element(set, &position, &element, &raw))
-            return 0;
-        unsigned value = raw.size == 2 ? little16(raw.data) : 0;
-        seen |= element == 0x0100 && value == 0x8010 ? 1u : 0;
-        seen |= element == 0x0120 && raw.size == 2 && (int)value == message_id ? 2u : 0;
-        seen |= element == 0x0800 && value == 0x0101 ? 4u : 0;
-        seen |= element == 0x0900 && (value == 0xFF00 || value == 0xFF01) ? 8u : 0;
-    }
-    return seen == 15;
-}
-
-/* Whether one of the codes of two letters is `vr`. */
-static int among(const unsigned char *vr, const char *codes) {
-    for (; codes[0]; codes += 2)
-        if (vr[0] == (unsigned char)codes[0] && vr[1] == (unsigned char)codes[1])
-            return 1;
-    return 0;
-}
-
-/* Read one element's head: returns its size, or 0 if it is unusual. */
-static size_t element_head(const unsigned char *head, size_t left, int kind, uint32_t *length) {
-    if (kind == IMPLICIT) {
-        *length = little32(head + 4);
-        return SHORT_HEAD;
-    }
-    if (among(head + 4, "AEASATCSDADSDTFDFLISLOLTPNSHSLSSSTTMUIULUS")) { /* PS3.5 7.1.2 */
-        *length = little16(head + 6);
-        return SHORT_HEAD;
-    }
-    if (left < LONG_HEAD || !among(head + 4, "OBODOFOLOVOWSQSVUCUNURUTUV"))
-        return 0;
-    *length = little32(head + 8);
-    return LONG_HEAD;
-}
-
-/* Find the values that name an instance; returns the position behind them, 0: not mine. */
-static size_t read_header(Span set, int kind, Span values[VALUES]) {
-    size_t position = 0;
-    uint32_t last = FIRST;
-
-    memset(values, 0, VALUES * sizeof(Span));
-    while (last < SERIES && set.size - position >= SHORT_HEAD) {
-        const unsigned char *head = set.data + position;
-        uint32_t tag = (uint32_t)little16(head) << 16 | little16(head + 2), length = 0;
-        if (tag <= last || tag > SERIES)
-            break;
-        size_t size = element_head(head, set.size - position, kind, &length);
-        if (!size || length == UNDEFINED || length > set.size - position - size)
-            return 0;
-        last = tag;
-        for (int i = 0; i < VALUES; i++)
-            if (tag == WANTED[i]) {
-                values[i] = (Span){head + size, length};
-                if (length > LONGEST_VALUE)
-                    return 0;
-            }
-        position += size + length;
-    }
-    for (int i = 0; i < CHARACTER_SET; i++) {
-        if (!is_plain(values[i]))
-            return 0;
-        if (values[i].data)
-            values[i] = stripped(values[i]);
-    }
-    return values[INSTANCE].data && values[SERIES_UID].data ? position : 0;
-}
-
-typedef struct {
-    size_t total; /* bytes of the message; or how many are needed at least to judge it */
-    int context, count;
-    size_t size; /* of the data set, bytes */
-    Command command;
-    Span values[VALUES], pieces[MOST_PIECES]; /* of the data set */
-} Message;
-
-/* Whether the data set ends where something in its first piece says that looks like pixel data. */
-static int is_whole(const Message *all, size_t position) {
-    static const unsigned char pixels[] = {0xE0, 0x7F, 0x10, 0x00};
-    static const unsigned char delimiter[] = {0xFE, 0xFF, 0xDD, 0xE0, 0, 0, 0, 0};
-
-    Span set = all->pieces[0], last = all->pieces[all->count - 1];
-    for (int candidate = 0; candidate < MOST_CANDIDATES && position < set.size; candidate++) {
-        const unsigned char *found =
-            memmem(set.data + position, set.size - position, pixels, sizeof pixels);
-        if (!found)
-            return 0;
-        size_t at = (size_t)(found - set.data), head = SHORT_HEAD;
-        if (set.size - at < SHORT_HEAD)
-            return 0;
-        if (!memcmp(found + 4, "OW\0\0", 4) || !memcmp(found + 4, "OB\0\0", 4))
-            head = LONG_HEAD;
-        if (set.size - at < head)
-            return 0;
-        uint32_t length = little32(found + head - 4);
-        if (length == UNDEFINED)
-            return last.size >= sizeof delimiter && all->size - at - head >= sizeof delimiter &&
-                   !memcmp(last.data + last.size - sizeof delimiter, delimiter, sizeof delimiter);
-        if (length > all->size - at - head)
-            return 0;
-        position = at + head + length;
-        if (position == all->size)
-            return 1;
-    }
-    return 0;
-}
-
-enum { DATA = 0, COMMAND = 1, LAST = 2 }; /* PS3.8 E.2 */
-
-/* Read a P-DATA-TF that begins at `position` and holds one value. Returns how many bytes the
- * message has up to its end, 0 if it is not mine; `*value` has data only when all of it is there. */
-static size_t read_unit(Span all, size_t position, int kind, uint32_t longest, int *context,
-                        int *control, Span *value) {
-    const unsigned char *head = all.data + position;
-    size_t left = all.size - position;
-
-    *value = (Span){NULL, 0};
-    if (left && head[0] != 4)
-        return 0;
-    if (left < START)
-        return position + START;
-    uint32_t length = big32(head + 2), inner = big32(head + PDU_HEADER);
-    if (length < PDV_HEADER || inner != length - 4 || length - PDV_HEADER > longest)
-        return 0;
-    if ((head[11] & ~LAST) != kind || (*context >= 0 && head[10] != *context))
-        return 0;
-    *context = head[10];
-    *control = head[11];
-    if (left >= PDU_HEADER + (size_t)length)
-        *value = (Span){head + START, length - PDV_HEADER};
-    return position + PDU_HEADER + length;
-}
-
-/* Read the P-DATA-TFs of a data set. As `read_unit`; `*last` is set when all are there. */
-static size_t read_pieces(Span all, size_t position, uint32_t room, unsigned long longest,
-                          Message *found, int *last) {
-    Span value;
-    int control = DATA;
-
-    found->count = 0;
-    found->size = 0;
-    while (!*last) {
-        unsigned long left = longest - found->size;
-        position = read_unit(all, position, DATA, left < room ? (uint32_t)left : room,
-                             &found->context, &control, &value);
-        if (!position || !value.data)
-            return position;
-        if (found->count == MOST_PIECES)
-            return 0;
-        found->pieces[found->count++] = value;
-        found->size += value.size;
-        *last = control & LAST;
-    }
-    return position;
-}
-
-enum { LEFT, WANTS_MORE, WHOLE };
-
-/* Read the message that `all` begins with. */
-static int read_message(Span all, const char *kinds, size_t count, unsigned long max_pdu,
-                        unsigned long longest, Message *found) {
-    Span set;
-    int kind = NOT_MINE, control = 0, last = 0;
-    size_t behind, end;
-    uint32_t room = max_pdu < PDV_HEADER    ? 0
-                    : max_pdu > 0x7FFFFFFFu ? 0x7FFFFFFFu
-                                            : (uint32_t)max_pdu - PDV_HEADER;
-
-    found->context = -1;
-    behind = read_unit(all, 0, COMMAND, room < LONGEST_COMMAND ? room : LONGEST_COMMAND,
-                       &found->context, &control, &set);
-    if (found->context >= 0)
-        kind = (size_t)found->context < count ? kinds[found->context] : NOT_MINE;
-    if (!behind || (found->context >= 0 && kind != EXPLICIT && kind != IMPLICIT))
-        return LEFT;
-    found->total = behind;
-    if (!set.data)
-        return WANTS_MORE;
-    if (!(control & LAST) || !read_command(set, &found->command))
-        return LEFT;
-    found->total = read_pieces(all, behind, room, longest, found, &last);
-    if (!found->total)
-        return LEFT;
-    if (!last)
-        return WANTS_MORE;
-    end = read_header(found->pieces[0], kind, found->values);
-    if (!end || !is_whole(found, end) || !equal(found->values[CLASS], found->command.sop_class) ||
-        !equal(found->values[INSTANCE], found->command.sop_instance))
-        return LEFT;
-    return WHOLE;
-}
+enum { LONGEST_RESPONSE = 512 }; /* bytes; one with two UIDs has 220 */
 
 /* For Py_BuildValue: text or None, and text. */
 #define TEXT(one) (const char *)(one).data, (Py_ssize_t)(one).size
@@ -420,57 +77,6 @@ static PyObject *parse(PyObject *module, PyObject *arguments) {
     return result;
 }
 
-/* Write all of it behind each other; 0 or an error number. */
-static int write_all(int file, struct iovec *pieces, int count) {
-    while (count) {
-        ssize_t written = writev(file, pieces, count);
-        if (written < 0) {
-            if (errno == EINTR)
-                continue;
-            return errno;
-        }
-        while (count && (size_t)written >= pieces->iov_len) {
-            written -= (ssize_t)pieces->iov_len;
-            pieces++;
-            count--;
-        }
-        if (count) {
-            pieces->iov_base = (char *)pieces->iov_base + written;
-            pieces->iov_len -= (size_t)written;
-        }
-    }
-    return 0;
-}
-
-/* Sync a file or directory; 0 or an error number. */
-static int sync_file(int file) {
-    while (fsync(file))
-        if (errno != EINTR)
-            return errno;
-    return 0;
-}
-
-/* Not every file system can sync a directory. */
-static int sync_names(int directory) {
-    int error = sync_file(directory);
-    return error == EINVAL || error == ENOTSUP || error == EBADF || error == ENOSYS ? 0 : error;
-}
-
-/* Write, sync, close, name, sync the name: then it is kept. 0 or an error number. Where the file had
- * more room from the start than is needed, `end` is where it ends; else 0. */
-static int seal(int directory, int file, const char *part, const char *name, struct iovec *pieces,
-                int count, off_t end, int sync) {
-    int error = write_all(file, pieces, count);
-    if (!error && end && ftruncate(file, end))
-        error = errno;
-    if (!error && sync)
-        error = sync_file(file);
-    if (close(file) && !error)
-        error = errno;
-    if (!error && renameat(directory, part, directory, name))
-        error = errno;
-    return error || !sync ? error : sync_names(directory);
-}
 
 /* How many bytes were sent; -1 when nobody can be told any more. */
 static Py_ssize_t answer(int peer, Span response) {
@@ -483,8 +89,13 @@ static Py_ssize_t answer(int peer, Span response) {
     }
 }
 
+struct Work;
+
 /* What an association sends again and again: all but the ids of message and instance. */
 typedef struct {
+    struct Work *work; /* of its last instance, while it is being sealed */
+    int leaves;        /* once that is answered */
+    int parked;        /* it said something meanwhile */
     Message like;
     char kinds[256];
     unsigned long max_pdu, longest;
@@ -503,21 +114,32 @@ typedef struct {
 
 typedef struct {
     Session **sessions; /* by descriptor */
-    int size, directory, spare, sync;
+    int size, directory, spare, sync, epoll;
+    int sealing;    /* instances */
+    int tickets;    /* given to those whose association has gone; negative */
+    Sealer sealer;
     size_t held; /* bytes, of all sessions */
     size_t usual, allocated; /* bytes of the last file, and that the next one has already */
     long long next_look;
     unsigned long long parts, count;
-    char run[65], part[96];
+    char run[65], part[LONGEST_PART];
 } Server;
 
-/* What was kept, for the interpreter. */
+/* What was kept, or was not, for the interpreter. */
 typedef struct {
-    int peer;
-    char name[256], uid[LONGEST_UID + 1];
+    int peer, error; /* descriptor or ticket; 0 or an error number: then nobody has answered yet */
+    unsigned message_id;
+    char name[LONGEST_NAME], uid[LONGEST_UID + 1];
     size_t file_size, unsent;
     unsigned char rest[LONGEST_RESPONSE]; /* of the answer, what the peer has not taken */
 } Kept;
+
+/* An instance that is being sealed by the thread, which knows nothing but the job. */
+typedef struct Work {
+    Job job;         /* first: it is handed over and comes back by it */
+    Session *session; /* NULL: it has gone */
+    Kept kept;
+} Work;
 
 enum {
     MOST_TOGETHER = 64,
@@ -536,6 +158,10 @@ static Session *session_of(const Server *one, int peer) {
 static void dismiss_one(Server *one, int peer) {
     Session *session = session_of(one, peer);
     if (session) {
+        if (session->work) {
+            session->work->session = NULL;
+            session->work->kept.peer = --one->tickets;
+        }
         one->held -= session->held_room;
         free(session->held);
         free(session);
@@ -648,7 +274,33 @@ static size_t counts_before(const Session *like, Span all, size_t *begun) {
     return position;
 }
 
-/* Take what came from a peer: LEFT to the interpreter, held as it WANTS_MORE, or kept WHOLE. */
+/* Answer that an instance is kept. */
+static void respond(Server *one, int peer, Kept *kept) {
+    Session *session = session_of(one, peer);
+    Py_ssize_t sent = answer(peer, (Span){session->response, session->response_size});
+
+    kept->unsent = sent < 0 ? 0 : session->response_size - (size_t)sent;
+    memcpy(kept->rest, session->response + session->response_size - kept->unsent, kept->unsent);
+    if (sent < 0)
+        shutdown(peer, SHUT_RDWR); /* it has gone; the interpreter will see that */
+    if (kept->unsent)
+        dismiss_one(one, peer);
+}
+
+/* Have what is written sealed by the thread; 0: there is no memory for that. */
+static int hand_over(Server *one, Session *session, const Job *job, const Kept *kept) {
+    Work *work = malloc(sizeof *work);
+    if (!work)
+        return 0;
+    *work = (Work){*job, session, *kept};
+    session->work = work;
+    one->sealing++;
+    submit(&one->sealer, &work->job);
+    return 1;
+}
+
+/* Take what came from a peer: LEFT to the interpreter, held as it WANTS_MORE, kept WHOLE, or
+ * SEALING: it is written, and answered when the thread is done. */
 static int take(Server *one, int peer, Span all, size_t longest, Kept *kept) {
     Session *like = session_of(one, peer);
     Message found;
@@ -669,38 +321,34 @@ static int take(Server *one, int peer, Span all, size_t longest, Kept *kept) {
     memcpy(like->response + like->response_uid, uid.data, uid.size);
     like->response[like->response_id] = (unsigned char)found.command.message_id;
     like->response[like->response_id + 1] = (unsigned char)(found.command.message_id >> 8);
-    int size = snprintf(kept->name, sizeof kept->name, "%s-%.*s-%08llu.dcm", one->run,
+    Job job = {.file = one->spare};
+    memcpy(job.part, one->part, sizeof job.part);
+    int size = snprintf(job.name, sizeof job.name, "%s-%.*s-%08llu.dcm", one->run,
                         (int)like->ids.size, (const char *)like->ids.data, ++one->count);
     struct iovec pieces[1 + MOST_PIECES] = {{like->meta, like->meta_size}};
     for (int i = 0; i < found.count; i++)
         pieces[1 + i] = (struct iovec){(void *)found.pieces[i].data, found.pieces[i].size};
-    int file = one->spare;
     size_t file_size = like->meta_size + found.size;
-    off_t end = one->allocated > file_size ? (off_t)file_size : 0;
+    int has_more = one->allocated > file_size;
     one->usual = file_size;
     one->spare = -1;
-    if (size >= (int)sizeof kept->name) {
-        close(file);
-        unlinkat(one->directory, one->part, 0);
+    if (size >= (int)sizeof job.name || write_all(job.file, pieces, 1 + found.count) ||
+        (has_more && ftruncate(job.file, (off_t)file_size))) {
+        close(job.file);
+        unlinkat(one->directory, job.part, 0);
         return LEFT;
     }
-    if (seal(one->directory, file, one->part, kept->name, pieces, 1 + found.count, end,
-             one->sync)) {
-        unlinkat(one->directory, one->part, 0);
-        unlinkat(one->directory, kept->name, 0);
-        return LEFT;
-    }
-    Py_ssize_t sent = answer(peer, (Span){like->response, like->response_size});
-    kept->unsent = sent < 0 ? 0 : like->response_size - (size_t)sent;
-    memcpy(kept->rest, like->response + like->response_size - kept->unsent, kept->unsent);
-    if (sent < 0)
-        shutdown(peer, SHUT_RDWR); /* it has gone; the interpreter will see that */
-    kept->peer = peer;
-    kept->file_size = file_size;
+    *kept = (Kept){.peer = peer, .message_id = found.command.message_id, .file_size = file_size};
+    memcpy(kept->name, job.name, sizeof job.name);
     memcpy(kept->uid, uid.data, uid.size);
-    kept->uid[uid.size] = 0;
-    if (kept->unsent)
-        dismiss_one(one, peer); /* frees `like` */
+    if (one->sealer.together && hand_over(one, like, &job, kept)) {
+        prepare(one);
+        return SEALING;
+    }
+    seal(one->directory, &job, one->sync);
+    if (job.error)
+        return LEFT;
+    respond(one, peer, kept); /* may free `like` */
     prepare(one);
     return WHOLE;
 }
@@ -723,6 +371,49 @@ static int take_behind_counts(Server *one, int peer, Span came, size_t longest, 
         return WANTS_MORE;
     }
     return begun ? LEFT : take(one, peer, rest, longest, kept);
+}
+
+/* Hear nothing of a peer until what it sent is sealed: it should wait for the answer. */
+static void park(const Server *one, int peer, Session *session) {
+    struct epoll_event event = {.events = EPOLLONESHOT, .data.fd = peer};
+    session->parked = 1;
+    (void)epoll_ctl(one->epoll, EPOLL_CTL_MOD, peer, &event);
+}
+
+static void unpark(const Server *one, int peer, Session *session) {
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = peer};
+    if (session->parked)
+        (void)epoll_ctl(one->epoll, EPOLL_CTL_MOD, peer, &event);
+    session->parked = 0;
+}
+
+/* Answer for what is sealed by now; returns how many were added to `all`. */
+static int collect(Server *one, Kept *all) {
+    int count = 0;
+    Job *next = finished(&one->sealer);
+
+    while (next) {
+        Work *work = (Work *)next;
+        Session *session = work->session;
+        Kept *kept = all + count++;
+        int error = work->job.error;
+        *kept = work->kept;
+        kept->error = error;
+        next = work->job.next;
+        free(work);
+        one->sealing--;
+        if (!session)
+            continue;
+        int peer = kept->peer, leaves = session->leaves || error;
+        session->work = NULL;
+        session->kept_at = milliseconds();
+        unpark(one, peer, session);
+        if (!error)
+            respond(one, peer, kept); /* may free `session` */
+        if (leaves)
+            dismiss_one(one, peer);
+    }
+    return count;
 }
 
 /* Receive from a peer, and take it. Of what is LEFT, `*got` bytes are in the buffer; 0: the peer has
@@ -755,6 +446,11 @@ static void free_server(PyObject *capsule) {
     Server *one = PyCapsule_GetPointer(capsule, NULL);
     for (int peer = 0; peer < one->size; peer++)
         dismiss_one(one, peer);
+    end(&one->sealer);
+    for (Job *job = one->sealing ? finished(&one->sealer) : NULL, *next; job; job = next) {
+        next = job->next;
+        free(job); /* a `Work` begins with its job */
+    }
     if (one->spare >= 0) {
         close(one->spare);
         unlinkat(one->directory, one->part, 0);
@@ -783,38 +479,71 @@ static void take_short_turns(void) {
 
 static PyObject *server(PyObject *module, PyObject *arguments) {
     const char *run;
-    int directory, sync;
+    int directory, sync, epoll, together;
 
     (void)module;
-    if (!PyArg_ParseTuple(arguments, "isp", &directory, &run, &sync))
+    if (!PyArg_ParseTuple(arguments, "iispi", &epoll, &directory, &run, &sync, &together))
         return NULL;
     Server *one = calloc(1, sizeof *one);
     if (!one)
         return PyErr_NoMemory();
     snprintf(one->run, sizeof one->run, "%s", run);
+    one->epoll = epoll;
     one->directory = directory;
     one->sync = sync;
     one->spare = -1;
     take_short_turns();
+    int error = together > 0 ? begin(&one->sealer, directory, together) : 0;
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = one->sealer.told};
+    if (!error && together > 0 && epoll_ctl(epoll, EPOLL_CTL_ADD, one->sealer.told, &event)) {
+        error = errno;
+        end(&one->sealer);
+    }
+    if (error) {
+        free(one);
+        errno = error;
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
     return PyCapsule_New(one, NULL, free_server);
 }
 
 static PyObject *dismiss(PyObject *module, PyObject *arguments) {
     PyObject *capsule;
-    int peer;
+    int peer, gone;
 
     (void)module;
-    if (!PyArg_ParseTuple(arguments, "Oi", &capsule, &peer))
+    if (!PyArg_ParseTuple(arguments, "Oip", &capsule, &peer, &gone))
         return NULL;
     Server *one = PyCapsule_GetPointer(capsule, NULL);
     if (!one)
         return NULL;
     Session *session = session_of(one, peer);
+    if (session && session->work) {
+        Work *work = session->work;
+        session->leaves = 1;
+        if (gone)
+            dismiss_one(one, peer);
+        return PyLong_FromLong(work->kept.peer);
+    }
     PyObject *held = PyBytes_FromStringAndSize(session ? (const char *)session->held : "",
                                                session ? (Py_ssize_t)session->held_size : 0);
     if (held)
         dismiss_one(one, peer);
     return held;
+}
+
+static PyObject *sealing(PyObject *module, PyObject *arguments) {
+    PyObject *capsule;
+    int peer = -1;
+
+    (void)module;
+    if (!PyArg_ParseTuple(arguments, "O|i", &capsule, &peer))
+        return NULL;
+    Server *one = PyCapsule_GetPointer(capsule, NULL);
+    if (!one)
+        return NULL;
+    Session *session = session_of(one, peer);
+    return PyBool_FromLong(session ? session->work != NULL : peer < 0 && one->sealing);
 }
 
 /* Copy to where there is room; what is missing stays missing. */
@@ -869,7 +598,8 @@ static PyObject *enroll(PyObject *module, PyObject *arguments) {
     if (context < 0 || context > 255 || uid > LONGEST_UID || told[RESPONSE].size > LONGEST_RESPONSE ||
         meta_uid < 0 || meta_uid > told[META].size - uid || response_id < 0 ||
         response_id > told[RESPONSE].size - 2 || response_uid < 0 ||
-        response_uid > told[RESPONSE].size - uid || !make_room(one, peer))
+        response_uid > told[RESPONSE].size - uid || !make_room(one, peer) ||
+        (one->sessions[peer] && one->sessions[peer]->work))
         Py_RETURN_FALSE;
     Session *made = calloc(1, sizeof *made + all);
     if (!made)
@@ -904,18 +634,45 @@ static PyObject *enroll(PyObject *module, PyObject *arguments) {
     Py_RETURN_TRUE;
 }
 
+/* Say what was kept: [(peer, (name, uid, size))], {peer: rest of the answer}, [(peer, message id,
+ * uid, error)]; 0: an error of Python. */
+static int tell(const Kept *all, int count, PyObject *kept, PyObject *unsent, PyObject *failed) {
+    for (int i = 0; i < count; i++) {
+        const Kept *next = all + i;
+        PyObject *item =
+            next->error
+                ? Py_BuildValue("iIsi", next->peer, next->message_id, next->uid, next->error)
+                : Py_BuildValue("i(ssn)", next->peer, next->name, next->uid,
+                                (Py_ssize_t)next->file_size);
+        int error = !item || PyList_Append(next->error ? failed : kept, item);
+        Py_XDECREF(item);
+        if (!error && next->unsent) {
+            PyObject *peer = PyLong_FromLong(next->peer);
+            PyObject *rest = PyBytes_FromStringAndSize((const char *)next->rest,
+                                                       (Py_ssize_t)next->unsent);
+            error = !peer || !rest || PyDict_SetItem(unsent, peer, rest);
+            Py_XDECREF(peer);
+            Py_XDECREF(rest);
+        }
+        if (error)
+            return 0;
+    }
+    return 1;
+}
+
 /* Wait and keep what is like what came before, without the interpreter's lock. */
 static PyObject *serve(PyObject *module, PyObject *arguments) {
-    PyObject *capsule, *list, *result = NULL;
-    int epoll, timeout, limit, patience, ready = 0, pending = -1, kept = 0;
+    PyObject *capsule, *result = NULL;
+    int timeout, limit, patience, ready = 0, pending = -1, kept = 0, used = 0;
     Py_buffer buffer;
-    struct epoll_event events[MOST_EVENTS], others[MOST_EVENTS];
+    struct epoll_event events[MOST_EVENTS];
+    int others[MOST_EVENTS];
     Py_ssize_t got = 0;
 
     (void)module;
     unsigned long long parts, number;
-    if (!PyArg_ParseTuple(arguments, "Oiw*iiiKK", &capsule, &epoll, &buffer, &timeout, &limit,
-                          &patience, &parts, &number))
+    if (!PyArg_ParseTuple(arguments, "Ow*iiiKK", &capsule, &buffer, &timeout, &limit, &patience,
+                          &parts, &number))
         return NULL;
     Server *one = PyCapsule_GetPointer(capsule, NULL);
     Kept *done = one ? malloc(MOST_TOGETHER * sizeof *done) : NULL;
@@ -925,75 +682,101 @@ static PyObject *serve(PyObject *module, PyObject *arguments) {
     }
     one->parts = parts;
     one->count = number;
-    limit = limit > MOST_TOGETHER ? MOST_TOGETHER : limit;
+    limit = (limit > MOST_TOGETHER ? MOST_TOGETHER : limit) - one->sealing;
     Py_BEGIN_ALLOW_THREADS;
     long long now = milliseconds(), end = now + timeout;
     pending = find_stale(one, now);
     if (pending >= 0)
         got = (Py_ssize_t)let_go(session_of(one, pending), &buffer);
     while (pending < 0) {
-        int count = epoll_wait(epoll, events, MOST_EVENTS, now < end ? (int)(end - now) : 0);
+        int count = epoll_wait(one->epoll, events, MOST_EVENTS, now < end ? (int)(end - now) : 0);
+        int sealed = 0, before = kept;
         for (int i = 0; i < count && pending < 0; i++) {
             int peer = events[i].data.fd, said = WHOLE;
             Session *session = session_of(one, peer);
-            if (session && (events[i].events != EPOLLIN || !limit)) {
+            if (one->sealer.together && peer == one->sealer.told) {
+                sealed = 1;
+                continue;
+            }
+            if (session && session->work) {
+                park(one, peer, session);
+                continue;
+            }
+            if (session && (events[i].events != EPOLLIN || limit <= 0)) {
                 got = (Py_ssize_t)let_go(session, &buffer);
                 said = got ? LEFT : WHOLE;
-            } else if (session && kept < limit) {
+            } else if (session && used < limit) {
                 said = receive(one, peer, &buffer, done + kept, &got);
-                if (said == WHOLE && !kept++ && milliseconds() + patience < end)
-                    end = milliseconds() + patience;
+                used += said == WHOLE || said == SEALING;
+                kept += said == WHOLE;
                 if (said != LEFT)
                     continue;
             }
-            if (session && kept >= limit && limit && said == WHOLE)
+            if (session && used >= limit && limit > 0 && said == WHOLE)
                 continue; /* it has its turn the next time */
             if (said == LEFT)
                 pending = peer;
             else
-                others[ready++] = events[i];
+                others[ready++] = peer;
             dismiss_one(one, peer);
         }
+        if (sealed)
+            kept += collect(one, done + kept);
         now = milliseconds();
-        if (count <= 0 || ready || kept >= limit || now >= end)
+        if (kept && !before && now + patience < end)
+            end = now + patience;
+        if (count <= 0 || ready || used >= limit || now >= end)
             break;
     }
     if (pending >= 0)
         dismiss_one(one, pending);
     Py_END_ALLOW_THREADS;
-    list = PyList_New(0);
-    PyObject *unsent = PyDict_New();
-    for (int i = 0; list && unsent && i < kept; i++) {
-        const Kept *next = done + i;
-        PyObject *item = Py_BuildValue("i(ssn)", next->peer, next->name, next->uid,
-                                       (Py_ssize_t)next->file_size);
-        if (!item || PyList_Append(list, item))
-            Py_CLEAR(list);
-        Py_XDECREF(item);
-        PyObject *peer = next->unsent ? PyLong_FromLong(next->peer) : NULL;
-        PyObject *rest = next->unsent ? PyBytes_FromStringAndSize((const char *)next->rest,
-                                                                  (Py_ssize_t)next->unsent)
-                                      : NULL;
-        if (next->unsent && (!peer || !rest || PyDict_SetItem(unsent, peer, rest)))
-            Py_CLEAR(unsent);
-        Py_XDECREF(peer);
-        Py_XDECREF(rest);
-    }
-    PyObject *waiting = list && unsent ? PyList_New(0) : NULL;
-    for (int i = 0; waiting && i < ready; i++) {
-        PyObject *item = PyLong_FromLong(others[i].data.fd);
-        if (!item || PyList_Append(waiting, item))
-            Py_CLEAR(waiting);
+    PyObject *list = PyList_New(0), *unsent = PyDict_New(), *failed = PyList_New(0);
+    PyObject *waiting = PyList_New(0);
+    int fine = list && unsent && failed && waiting && tell(done, kept, list, unsent, failed);
+    for (int i = 0; fine && i < ready; i++) {
+        PyObject *item = PyLong_FromLong(others[i]);
+        fine = item && !PyList_Append(waiting, item);
         Py_XDECREF(item);
     }
-    if (waiting)
-        result =
-            Py_BuildValue("OOOinKK", list, unsent, waiting, pending, got, one->parts, one->count);
+    if (fine)
+        result = Py_BuildValue("OOOOinKK", list, unsent, failed, waiting, pending, got, one->parts,
+                               one->count);
     Py_XDECREF(list);
     Py_XDECREF(unsent);
+    Py_XDECREF(failed);
     Py_XDECREF(waiting);
     free(done);
     PyBuffer_Release(&buffer);
+    return result;
+}
+
+/* Wait until nothing is being sealed any more, and answer for it; from then on nothing is taken. */
+static PyObject *finish(PyObject *module, PyObject *arguments) {
+    PyObject *capsule, *result = NULL;
+    int kept = 0;
+
+    (void)module;
+    if (!PyArg_ParseTuple(arguments, "O", &capsule))
+        return NULL;
+    Server *one = PyCapsule_GetPointer(capsule, NULL);
+    Kept *done = one ? malloc(MOST_TOGETHER * sizeof *done) : NULL;
+    if (!done)
+        return one ? PyErr_NoMemory() : NULL;
+    Py_BEGIN_ALLOW_THREADS;
+    end(&one->sealer);
+    if (one->sealing)
+        kept = collect(one, done);
+    for (int peer = 0; peer < one->size; peer++)
+        dismiss_one(one, peer);
+    Py_END_ALLOW_THREADS;
+    PyObject *list = PyList_New(0), *unsent = PyDict_New(), *failed = PyList_New(0);
+    if (list && unsent && failed && tell(done, kept, list, unsent, failed))
+        result = Py_BuildValue("OOO", list, unsent, failed);
+    Py_XDECREF(list);
+    Py_XDECREF(unsent);
+    Py_XDECREF(failed);
+    free(done);
     return result;
 }
 
@@ -1001,20 +784,28 @@ static PyMethodDef methods[] = {
     {"parse", parse, METH_VARARGS,
      "parse(data, kinds, max_pdu, longest) -> None if the beginning of `data` is not mine, how many "
      "bytes it takes at least if it may become so, or what it says"},
-    {"server", server, METH_VARARGS, "server(directory, run, sync) -> capsule"},
+    {"server", server, METH_VARARGS,
+     "server(epoll, directory, run, sync, how many a thread syncs together, 0: no thread) -> capsule"},
     {"enroll", enroll, METH_VARARGS,
      "enroll(server, peer, context, kind, max_pdu, longest, context of a C-GET, its message id, ids, "
      "meta, place, response, place of the message id, of the UID, originator, its message id, six "
      "identifiers) -> whether messages with these values are taken from now on"},
     {"dismiss", dismiss, METH_VARARGS,
-     "dismiss(server, peer) -> what it has sent already; the rest is left to the interpreter"},
+     "dismiss(server, peer, gone) -> what it has sent already; the rest is left to the interpreter. "
+     "While its last instance is being sealed, a number: that of the peer, which leaves when it is "
+     "answered, or of a peer that has gone, by which the instance is told then"},
+    {"sealing", sealing, METH_VARARGS,
+     "sealing(server, peer or none) -> whether an instance of it, or any, is being sealed"},
+    {"finish", finish, METH_VARARGS,
+     "finish(server) -> the first three of `serve`, when nothing is being sealed any more"},
     {"serve", serve, METH_VARARGS,
-     "serve(server, epoll, buffer, timeout, limit, patience, parts, count) -> [(peer, (name, uid, "
-     "size))], {peer: what it has not taken of the last answer}, [ready], peer whose bytes are in "
-     "the buffer or -1, how many, parts, count"},
+     "serve(server, buffer, timeout, limit, patience, parts, count) -> [(peer, (name, uid, size))], "
+     "{peer: what it has not taken of the last answer}, [(peer, message id, uid, error) of what could "
+     "not be kept], [ready], peer whose bytes are in the buffer or -1, how many, parts, count"},
     {NULL, NULL, 0, NULL}};
 
 static struct PyModuleDef definition = {
     .m_base = PyModuleDef_HEAD_INIT, .m_name = "_whole", .m_size = 0, .m_methods = methods};
 
 PyMODINIT_FUNC PyInit__whole(void) { return PyModule_Create(&definition); }
+

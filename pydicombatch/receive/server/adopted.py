@@ -13,7 +13,7 @@ from pydicombatch.core.adoption import Adoption, Returned
 from pydicombatch.receive.server.connection import Connection
 from pydicombatch.receive.server.delivery import Delivery
 from pydicombatch.receive.server.host import Host
-from pydicombatch.receive.server.incoming import TOO_LARGE, Incoming
+from pydicombatch.receive.server.incoming import TOO_LARGE
 from pydicombatch.receive.server.intake import Intake
 from pydicombatch.receive.server.outlet import Kept, Kind
 from pydicombatch.receive.server.settings import Limits
@@ -100,7 +100,8 @@ class AdoptedConnection(Connection):
         held_back
             Whether nobody is read for a while, as too much was.
         """
-        ours_to_act = held_back or self.association.awaits_answer
+        owed = self.association.awaits_answer or self._host.is_keeping(self)
+        ours_to_act = held_back or owed
         if now >= self._told + _HEARTBEAT and (ours_to_act or self._times.heard > self._told):
             self._told = now
             self._owner.alive()
@@ -143,14 +144,18 @@ class AdoptedConnection(Connection):
     def _too_large(self) -> None:
         self._delivery.refuse(TOO_LARGE)
 
-    def _offer(self, last: Incoming) -> None:
+    def _offer(self) -> None:
         if not self._knows_some:  # else each has to be looked at
-            super()._offer(last)
+            super()._offer()
 
     def _served(self, kind: Kind, kept: Sequence[Kept], unsent: bytes) -> None:
         stored = self._stored[kind.identifiers.sop_class_uid]
         stored.extend(uid for _, uid, _ in kept)
         super()._served(kind, kept, unsent)
+
+    def _not_kept(self, answer: bytes) -> None:
+        self._refused += 1
+        super()._not_kept(answer)
 
     def _answer(self, status: int, comment: str) -> None:
         command = self.association.unanswered

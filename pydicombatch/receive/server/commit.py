@@ -13,7 +13,7 @@ from pydicombatch.receive.server.settings import Durability
 
 _FREE = 0.0001  # seconds: a sync that costs less has nothing to write (tmpfs)
 _SYNCS_AT_A_TIME = 4
-_MOST_AT_ONCE = 256
+_MOST_AT_ONCE = 64
 _NEVER = float("inf")
 
 
@@ -43,8 +43,8 @@ class Committer:
 
     def __init__(self, directory: SpoolDirectory, durability: Durability, post: Post) -> None:
         self._directory = directory
-        self._durability = durability
         self.syncs = durability is not Durability.NONE
+        self.together = _MOST_AT_ONCE if durability is Durability.BATCH else 1
         self._post = post
         self._waiting: list[Job] = []
         self._busy = False
@@ -72,8 +72,7 @@ class Committer:
     def _next(self) -> None:
         if self._busy or not self._waiting:
             return
-        at_once = _MOST_AT_ONCE if self._durability is Durability.BATCH else 1
-        jobs, self._waiting = self._waiting[:at_once], self._waiting[at_once:]
+        jobs, self._waiting = self._waiting[: self.together], self._waiting[self.together :]
         self._busy = True
 
         def done(errors: list[OSError | None]) -> None:

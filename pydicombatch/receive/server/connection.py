@@ -65,6 +65,7 @@ class Connection:
         self._tail = b""  # what a peer sent that did not wait for our answer
         self._times = Times(len(host.buffer))
         self._closed = False
+        self._last: Incoming | None = None  # what it sent last, until more of that kind is expected
         self._asked = (-1, -1)  # no C-GET of ours
         self._quick = _QUICKACK is not None and sock.family != socket.AF_UNIX
         self._ready: Callable[[], None] = (
@@ -165,6 +166,12 @@ class Connection:
             self._unsent, self._times.unsent_since = unsent, time.monotonic()
             self._run(self._flush)
 
+    def _not_kept(self, answer: bytes) -> None:
+        """Answer for a message that went the shortest way, and could not be kept."""
+        self._times.note(self.association, 1, 1)
+        self._unsent = answer
+        self._run(self._flush)
+
     def _received(self, size: int) -> None:
         """Go on with what came and could not go the shortest way; it lies in the buffer."""
         if not size:
@@ -172,26 +179,25 @@ class Connection:
             return
         self._run(lambda: self._feed(self._host.buffer[:size]))
 
-    def _offer(self, last: Incoming) -> None:
-        """Have messages like the last one go the shortest way, if there is one."""
-        one = self.association
-        if one.between_messages and not self._unsent and not self._closed:
-            number, context = self.socket.fileno(), one.context
-            about = one.respond, self._served, self._received, self._asked
-            peer = Peer(number, context, *about)
-            self._intake.offer(last, peer)
+    def _offer(self) -> None:
+        """Have messages like the last one go the shortest way, if there is one and it is done."""
+        one, last = self.association, self._last
+        if last and one.between_messages and not self._unsent and not self._closed:
+            self._last = None
+            about = one.respond, self._served, self._received, self._not_kept, self._asked
+            self._intake.offer(last, Peer(self.socket.fileno(), one.context, *about))
 
     def _feed(self, data: memoryview) -> None:
         """Act on bytes of the peer; all of them, unless a data set waits for its answer."""
         self._feeding = True
-        work, size, last = 0, len(data), None
+        work, size = 0, len(data)
         while len(data) and not self._closed:
             happened, consumed = self.association.receive(data)
             work += len(happened)
             if self._delivery.take(happened) > self.limits.largest_object:
                 self._too_large()
             if (complete := self._delivery.finished()) is not None:
-                last = complete
+                self._last = complete
                 self._intake.finish(complete, self._answer)
             data = data[consumed:]
             if self._pauses(data):
@@ -202,12 +208,11 @@ class Connection:
         if self._quick and self._owes() and not self._closed:
             # Nagle's algorithm holds back the rest until we acknowledge; an answer does, too
             self.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK or 0, 1)
-        if last is not None:
-            self._offer(last)
+        self._offer()
 
     def tick(self, now: float, *, held_back: bool) -> None:  # noqa: ARG002 - for others
         """End the association when patience with it has ended; `now` in monotonic seconds."""
-        if deadline(self.progress, self.limits) <= now:
+        if deadline(self.progress, self.limits) <= now and not self._host.is_keeping(self):
             log.warning("association.timeout", reason=self.association.phase.value)
             self.abort()
 
@@ -281,6 +286,7 @@ class Connection:
         if self._tail and not self._closed:
             tail, self._tail = self._tail, b""
             self._feed(memoryview(tail))
+        self._offer()
 
     def _drop(self) -> None:
         self._delivery.drop()

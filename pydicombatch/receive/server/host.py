@@ -19,5 +19,8 @@ class Host(Protocol):
     def count(self, size: int) -> None:
         """Note that bytes were read."""
 
+    def is_keeping(self, connection: "Connection") -> bool:
+        """Whether what it sent last is being made durable, by others than itself."""
+
     def leave(self, connection: "Connection") -> None:
         """Forget a connection that has closed its socket."""

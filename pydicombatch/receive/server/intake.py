@@ -133,20 +133,24 @@ class Intake:
         )
 
     def open(self, epoll: int, buffer: memoryview) -> Rapid | None:
-        """Start the compiled server, where it may be used: plain, at any rate, with free syncs."""
-        one = self._settings
-        slow = one.tls is not None or one.megabytes_per_second or not self._committer.free
-        if rapid.compiled is not None and one.compiled and not slow:
+        """Start the compiled server, where it may be used: without TLS, at any rate."""
+        one, keeping = self._settings, self._committer
+        if rapid.compiled is None or not one.compiled or one.tls or one.megabytes_per_second:
+            return None
+        try:
             self._rapid = Rapid(
                 rapid.compiled,
                 epoll,
                 buffer,
                 self._directory,
                 self._outlet.announce,
-                syncs=self._committer.syncs,
+                syncs=keeping.syncs,
+                together=0 if keeping.free else keeping.together,
                 max_pdu=one.max_pdu,
                 longest=min(rapid.LARGEST, one.limits.largest_object),
             )
+        except OSError as exc:
+            log.warning("receiver.slower", error=type(exc).__name__)
         return self._rapid
 
     def allowance(self) -> int:
@@ -182,7 +186,7 @@ class Intake:
 
     def idle(self) -> bool:
         """Whether nothing that is complete waits for its answer."""
-        return not self._unanswered
+        return not self._unanswered and (self._rapid is None or self._rapid.idle())
 
     def refuse_new(self) -> None:
         """Take no data set any more; what is complete is still answered, whoever listens."""

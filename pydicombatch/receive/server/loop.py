@@ -109,7 +109,7 @@ class Loop:
     def leave(self, connection: Connection) -> None:
         """Forget a connection that closes its socket."""
         if self._rapid is not None:
-            self._rapid.dismiss(connection.socket.fileno())
+            self._rapid.leave(connection.socket.fileno())
         if self._watched.pop(connection, 0):
             self._selector.unregister(connection.socket)
         if connection.is_guest:
@@ -215,11 +215,16 @@ class Loop:
         for connection in list(self._watched):
             connection.tick(now, held_back=held_back)
 
+    def is_keeping(self, connection: Connection) -> bool:
+        """Whether what it sent last is being made durable, by others than itself."""
+        return self._rapid is not None and self._rapid.keeps(connection.socket.fileno())
+
     def _end(self, intake: Intake) -> None:
-        for connection in list(self._watched):
-            connection.abort()
         if self._rapid is not None:
             self._rapid.close()
+            self._rapid = None
+        for connection in list(self._watched):
+            connection.abort()
         intake.close()
         while self._posted:
             self._posted.popleft()()

@@ -6,15 +6,18 @@ it leaves to those who read it. What it may do was decided for the message befor
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from errno import errorcode
 from functools import lru_cache
 from importlib import import_module
 from types import ModuleType
 from typing import NamedTuple
 
 from pydicombatch.core.file_meta import file_meta
+from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Identifiers
 from pydicombatch.receive.server import header
 from pydicombatch.receive.server.directory import SpoolDirectory, joined
+from pydicombatch.receive.server.incoming import NO_ROOM
 from pydicombatch.receive.server.outlet import Kept, Kind
 from pydicombatch.receive.upperlayer.command import SUCCESS, Command
 
@@ -30,7 +33,10 @@ EXPLICIT, IMPLICIT = 1, 2  # how data sets are encoded, as in _whole.c
 _LONG_WAY = frozenset({header.DEFLATED, header.BIG_ENDIAN})
 _NO_NUMBER = -1
 _NOTHING_ASKED = (_NO_NUMBER, _NO_NUMBER)
+_GONE = True
 _HOLD_BACK = 5  # milliseconds that what is kept may wait to be announced
+
+log = EventLog(__name__)
 
 Announce = Callable[[Kind, Sequence[Kept]], None]
 
@@ -44,6 +50,7 @@ class Peer(NamedTuple):
     # some were answered; with what of an answer was not sent
     served: Callable[[Kind, Sequence[Kept], bytes], None]
     received: Callable[[int], None]  # so many bytes came, into the buffer; 0: none will
+    refused: Callable[[bytes], None]  # one could not be kept; with the answer
     asked: tuple[int, int] = _NOTHING_ASKED  # context and message id of a C-GET of ours
 
 
@@ -52,6 +59,7 @@ class Member(NamedTuple):
 
     peer: Peer
     kind: Kind
+    command: Command
 
 
 class Rapid:
@@ -71,8 +79,16 @@ class Rapid:
         Called with the instances that were kept.
     syncs
         Whether durability is promised.
+    together
+        How many instances a thread makes durable at a time at most; 0: where syncs cost nothing,
+        and are done at once.
     max_pdu, longest
         The longest P-DATA-TF and the longest data set that are taken, bytes.
+
+    Raises
+    ------
+    OSError
+        If no thread can be started.
     """
 
     def __init__(
@@ -84,17 +100,17 @@ class Rapid:
         announce: Announce,
         *,
         syncs: bool,
+        together: int,
         max_pdu: int,
         longest: int,
     ) -> None:
         self._code = code
-        self._epoll = epoll
         self._buffer = buffer
         self._directory = directory
         self._announce = announce
         self._max_pdu = max_pdu
         self._longest = longest
-        self._server = code.server(directory.descriptor, directory.run, syncs)
+        self._server = code.server(epoll, directory.descriptor, directory.run, syncs, together)
         self._members: dict[int, Member] = {}
         self._decisions = 0
 
@@ -145,12 +161,23 @@ class Rapid:
             *(text.encode() for text in named),
         )
         if taken:
-            self._members[peer.descriptor] = Member(peer, kind)
+            self._members[peer.descriptor] = Member(peer, kind, command)
 
-    def dismiss(self, peer: int) -> None:
-        """Leave an association to the others; nothing happens if it is not here."""
-        if self._members.pop(peer, None) is not None:
-            self._code.dismiss(self._server, peer)
+    def leave(self, peer: int) -> None:
+        """Forget a peer whose socket is closed; what it sent last is kept all the same."""
+        member = self._members.pop(peer, None)
+        if member is not None:
+            left = self._code.dismiss(self._server, peer, _GONE)
+            if isinstance(left, int):
+                self._members[left] = member
+
+    def keeps(self, peer: int) -> bool:
+        """Whether an instance of this peer is being made durable: it waits for our answer."""
+        return bool(self._code.sealing(self._server, peer))
+
+    def idle(self) -> bool:
+        """Whether nothing is being made durable."""
+        return not self._code.sealing(self._server)
 
     def wait(self, seconds: float, allowance: int, decisions: int) -> list[int]:
         """Wait, keep, answer and announce; return the descriptors that are ready for others.
@@ -167,22 +194,16 @@ class Rapid:
         if decisions != self._decisions:
             self._decisions = decisions
             self._dismiss_all()
-        kept, unsent, ready, peer, size, *self._directory.counters = self._code.serve(
+        served = self._code.serve(
             self._server,
-            self._epoll,
             self._buffer,
             int(seconds * 1000) + 1,
             allowance,
             _HOLD_BACK,
             *self._directory.counters,
         )
-        together: dict[int, list[Kept]] = {}
-        for one, instance in kept:
-            together.setdefault(one, []).append(instance)
-        for one, instances in together.items():
-            member = self._members[one]
-            self._announce(member.kind, instances)
-            member.peer.served(member.kind, instances, unsent.get(one, b""))
+        kept, unsent, failed, ready, peer, size, *self._directory.counters = served
+        self._tell(kept, unsent, failed)
         gone = self._members.pop(peer, None)
         if gone is not None:
             gone.peer.received(max(0, size))
@@ -190,17 +211,46 @@ class Rapid:
             self._members.pop(other, None)
         return list(ready)
 
+    def _tell(
+        self,
+        kept: list[tuple[int, Kept]],
+        unsent: dict[int, bytes],
+        failed: list[tuple[int, int, str, int]],
+    ) -> None:
+        """Announce what is kept, and have what is not answered."""
+        together: dict[int, list[Kept]] = {}
+        for one, instance in kept:
+            together.setdefault(one, []).append(instance)
+        for one, instances in together.items():
+            member = self._members[one]
+            self._announce(member.kind, instances)
+            member.peer.served(member.kind, instances, unsent.get(one, b""))
+            if one < 0:
+                del self._members[one]
+        for one, message_id, uid, error in failed:
+            log.warning("store.failed", error=errorcode.get(error, "OSError"))
+            member = self._members.pop(one)
+            command = member.command._replace(message_id=message_id, sop_instance_uid=uid)
+            if one >= 0:
+                peer = member.peer
+                peer.refused(peer.respond(peer.context, command, NO_ROOM.status))
+
     def _dismiss_all(self) -> None:
         """Have every association looked at again; what it has sent already is not lost."""
         for peer, member in list(self._members.items()):
-            self._members.pop(peer, None)
-            held = self._code.dismiss(self._server, peer)
+            if peer < 0:  # it has gone already
+                continue
+            held = self._code.dismiss(self._server, peer, not _GONE)
+            if isinstance(held, int):
+                continue  # it leaves when its last instance is kept
+            del self._members[peer]
             if held:
                 self._buffer[: len(held)] = held
                 member.peer.received(len(held))
 
     def close(self) -> None:
-        """Give everything back."""
+        """Give everything back, when what came is kept."""
+        self._tell(*self._code.finish(self._server))
         self._members.clear()
         self._server = None
 

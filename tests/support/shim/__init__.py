@@ -1,4 +1,4 @@
-"""A library that stands between the program and the C library; see `shim.c` and `fat.c`."""
+"""A library that stands between the program and the C library; see the sources."""
 
 import os
 import shutil
@@ -15,6 +15,7 @@ import pytest
 
 SOURCE = Path(__file__).with_name("shim.c")
 FAT = Path(__file__).with_name("fat.c")
+STALL = Path(__file__).with_name("stall.c")
 COUNTERS = struct.Struct("<QQQ")  # struct shared
 HEAD = struct.Struct("<IIQQQqIIII")  # struct record
 
