@@ -118,7 +118,7 @@ class Store:
 
     @contextmanager
     def visit(self) -> Iterator["Visit"]:
-        """Commit one instance after the other; the directory of the last one stays open.
+        """Commit one instance after the other; their directories stay open.
 
         Names are durable once this has ended without an error.
 
@@ -198,19 +198,17 @@ class Visit:
     def __init__(self, store: Store, directories: tree.Tree) -> None:
         self._store = store
         self._tree = directories
-        self._opened = ExitStack()
-        self._parent: PurePosixPath | None = None
-        self._directory = -1
+        self._handles = ExitStack()
+        self._opened: dict[PurePosixPath, int] = {}
 
     def commit(self, source: Path, target: PurePosixPath, sop_instance_uid: str) -> Committed:
         """Put a durable file at its final path; see `Store.commit`."""
         plain = self._store.outside_reserved(target)
-        stays = plain.parent == self._parent
+        was_open = plain.parent in self._opened
         try:
-            self._enter(plain.parent)
             return self._commit(source, plain, sop_instance_uid)
         except FileNotFoundError as exc:
-            if not stays:
+            if not was_open:
                 raise tree.fatal(exc, WHAT) from exc
         except OSError as exc:
             raise tree.fatal(exc, WHAT) from exc
@@ -218,19 +216,20 @@ class Visit:
         return self.commit(source, target, sop_instance_uid)
 
     def leave(self) -> None:
-        """Make durable what was named in the directory that is open, and close it."""
-        is_open, self._parent = self._parent is not None, None
+        """Make durable what was named in the directories that are open, and close them."""
+        opened, self._opened = self._opened, {}
         try:
-            with self._opened:
-                if is_open:
-                    tree.sync(self._directory)
+            with self._handles:
+                for directory in opened.values():
+                    tree.sync(directory)
         except OSError as exc:
             raise tree.fatal(exc, WHAT) from exc
 
     def _commit(self, source: Path, plain: PurePosixPath, uid: str) -> Committed:
+        directory = self._entered(plain.parent)
         others = (beside(plain, uid, digits) for digits in DIGITS)
         for path in itertools.chain((plain,), others):
-            done = self._store.place(source, self._directory, path.name, uid)
+            done = self._store.place(source, directory, path.name, uid)
             if done is not None:
                 return Committed(str(path), path is not plain, done == "found")
         raise FatalError(
@@ -238,11 +237,11 @@ class Visit:
             "Move what does not belong to this extraction out of it",
         )
 
-    def _enter(self, parent: PurePosixPath) -> None:
-        if parent != self._parent:
-            self.leave()
-            self._directory = self._opened.enter_context(self._tree.opened(parent))
-            self._parent = parent
+    def _entered(self, parent: PurePosixPath) -> int:
+        """Return the handle of a directory, open until `leave`."""
+        if parent not in self._opened:
+            self._opened[parent] = self._handles.enter_context(self._tree.opened(parent))
+        return self._opened[parent]
 
 
 def _inspect(source: Path, directory: int, name: str, uid: str) -> str:
