@@ -17,6 +17,7 @@ from pydicombatch.process.decompress import KeptError, is_plain
 from pydicombatch.process.placing import UnusableError, values
 
 AT_ONCE = 1 << 20  # bytes of a file that are read in one piece
+_LARGE = 1 << 16  # bytes of a file whose pages are worth a call
 
 log = EventLog(__name__)
 
@@ -221,13 +222,25 @@ def sha256(path: Path) -> str:
 
 
 def digested(path: Path) -> tuple[str, bytes, int]:
-    """Return the digest of a file, its beginning or all of it, and how many bytes it has."""
+    """Return the digest of a file, its beginning or all of it, and how many bytes it has.
+
+    The system need not keep a large one in memory after that, if it is durable: nobody reads it
+    soon, and a night of images must not drive out what else the machine works with.
+    """
     with path.open("rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
-        data = file.read(size if size <= AT_ONCE else BEGINNING)
-        if len(data) == size <= AT_ONCE:
-            return hashlib.sha256(data).hexdigest(), data, size
-        if hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        file.seek(0)
-        return hashlib.file_digest(file, "sha256").hexdigest(), data, size
+        try:
+            data = file.read(size if size <= AT_ONCE else BEGINNING)
+            if len(data) == size <= AT_ONCE:
+                return hashlib.sha256(data).hexdigest(), data, size
+            _advise(file.fileno(), "POSIX_FADV_SEQUENTIAL")
+            file.seek(0)
+            return hashlib.file_digest(file, "sha256").hexdigest(), data, size
+        finally:
+            if size >= _LARGE:
+                _advise(file.fileno(), "POSIX_FADV_DONTNEED")
+
+
+def _advise(descriptor: int, advice: str) -> None:
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(descriptor, 0, 0, getattr(os, advice))
