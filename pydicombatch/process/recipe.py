@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydicombatch.core.errors import ConfigError, Finding
-from pydicombatch.process.anonymize.anonymizer import Anonymizer
-from pydicombatch.process.anonymize.mapping import MappingFile
-from pydicombatch.process.anonymize.profile import Profile
 from pydicombatch.process.anonymize.pseudonyms import Pseudonyms
+
+if TYPE_CHECKING:
+    from pydicombatch.process.anonymize.anonymizer import Anonymizer
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Recipe:
         plan = replace(self, mapping_file=None).compile().plan
         return plan.warnings if self.script else ()
 
-    def compile(self) -> Anonymizer:
+    def compile(self) -> "Anonymizer":
         """Make the anonymizer.
 
         Raises
@@ -51,6 +52,11 @@ class Recipe:
         ConfigError
             With everything that is wrong in script, tables, options or key.
         """
+        # They take long to import, and most runs anonymize nothing
+        from pydicombatch.process.anonymize.anonymizer import Anonymizer  # noqa: PLC0415
+        from pydicombatch.process.anonymize.mapping import MappingFile  # noqa: PLC0415
+        from pydicombatch.process.anonymize.profile import Profile  # noqa: PLC0415
+
         profile = None
         if self.options is not None:
             if self.key is None:
