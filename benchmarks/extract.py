@@ -68,10 +68,11 @@ class Bench:
     output: Path
     local_port: int
     nodelay: bool
+    fresh: bool
 
     def ours(self, verb: str, threads: int) -> Cell:
         """Retrieve with `pydicombatch run`, one row a series."""
-        folder = self.output / f"{verb}-{threads}"
+        folder = self._folder(f"{verb}-{threads}")
         request: dict[str, object] = {
             "type": verb,
             "model": "study",
@@ -80,14 +81,12 @@ class Bench:
         }
         archive = (self.server.aet, self.server.port)
         rows = series_rows(self.named)
-        empty(folder)
         config = write_config(folder, archive, self.local_port, request, rows)
         return self._cell(our_program("run", config, "--no-progress"), folder / "out")
 
     def getscu(self) -> Cell:
         """Retrieve with DCMTK's C-GET, the whole study in one request."""
-        folder = self.output / GETSCU
-        empty(folder)
+        folder = self._folder(GETSCU)
         folder.mkdir(parents=True)
         command = [
             program(GETSCU), "-S", "+B", "-aec", self.server.aet,
@@ -96,6 +95,13 @@ class Bench:
         ]  # fmt: skip
         with environment(nodelay=self.nodelay):
             return self._cell(command, folder)
+
+    def _folder(self, name: str) -> Path:
+        """Return a folder without files: the last one's place, or a new one."""
+        if self.fresh:
+            return self.output / f"{name}-{len(list(self.output.iterdir()))}"
+        empty(self.output / name)
+        return self.output / name
 
     def _cell(self, command: list[str], folder: Path) -> Cell:
         before = cpu_of(self.server.pid)
@@ -129,6 +135,7 @@ def line(name: str, cells: list[Cell], peers: list[Cell]) -> tuple[str, ...]:
 @click.option("--threads", type=click.IntRange(1, 64), multiple=True, default=(1, 4, 8))
 @click.option("--verb", type=click.Choice(VERBS), multiple=True, default=VERBS[:1])
 @click.option("--pairs", type=click.IntRange(1), default=3, show_default=True, help="Repetitions.")
+@click.option("--fresh", is_flag=True, help="Delete nothing before the end, as an extraction.")
 @click.option("--nodelay", is_flag=True, help="TCP_NODELAY=1 for Orthanc and getscu.")
 @click.option("--peer", type=click.Choice([GETSCU]), help="Also measure this one, in turns.")
 @click.option(
@@ -144,6 +151,7 @@ def main(
     verb: tuple[str, ...],
     pairs: int,
     nodelay: bool,
+    fresh: bool,
     peer: str | None,
     output: Path | None,
 ) -> None:
@@ -153,7 +161,7 @@ def main(
     with tempfile.TemporaryDirectory() as archive, tempfile.TemporaryDirectory(dir=output) as place:
         click.echo(f"{machine()}; loading {instances} slices of {edge} x {edge} x 16 bit")
         with orthanc(Path(archive), port, named, nodelay=nodelay) as server:
-            bench = Bench(server, named, Path(place), port, nodelay)
+            bench = Bench(server, named, Path(place), port, nodelay, fresh)
             kinds: dict[str, Callable[[], Cell]] = {GETSCU: bench.getscu} if peer else {}
             kinds |= {f"{one}, {n} threads": _ours(bench, one, n) for one in verb for n in threads}
             found: dict[str, list[Cell]] = {name: [] for name in kinds}

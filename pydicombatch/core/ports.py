@@ -123,6 +123,9 @@ class Receiver(Protocol):
     def settle(self, request: int) -> None:
         """Forget this request; its late instances are welcome as long as the ledger says so."""
 
+    def hasten(self) -> None:
+        """Announce at once what is kept: somebody waits for the last instances of a request."""
+
     def refused(self) -> int:
         """Return how many instances nobody asked for were refused so far."""
 

@@ -198,6 +198,7 @@ class Retrieval:
 
     def _close(self, wanted: int | None) -> None:
         """Wait for what is still on its way, and add it to what this attempt has brought."""
+        self._receiver.hasten()
         more, so_far = self._around.accounts.close(self._id, wanted), self._evidence
         self._evidence = Evidence(
             so_far.arrived + more.arrived,

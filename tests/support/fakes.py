@@ -144,6 +144,9 @@ class FakeReceiver:
         self.expected.append(expectation)
         self.heard.append(("expect", expectation.request))
 
+    def hasten(self) -> None:
+        pass
+
     def settle(self, request: int) -> None:
         self.heard.append(("settle", request))
 

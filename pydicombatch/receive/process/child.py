@@ -22,7 +22,8 @@ from pydicombatch.receive.server.outlet import Kept, Kind
 from pydicombatch.receive.server.service import Service
 from pydicombatch.receive.server.settings import Settings
 
-_HOLD_BACK = 0.01  # seconds that an announcement may wait for others
+_HOLD_BACK = 0.04  # seconds that an announcement may wait for others
+_HASTE = 0.05  # seconds in which none waits, when somebody waits for it
 _MOST_TOGETHER = 64
 _MOST_LINES = 20  # of the log, a second: a peer must not fill it
 _SWITCH = 0.001  # seconds a thread may keep the interpreter from the loop
@@ -106,6 +107,7 @@ class Engine:
         self._arrivals: list[list[Any]] = []  # packed: what instances are, and which
         self._untold = 0  # instances of them
         self._since = 0.0
+        self._hastens_until = 0.0
         self._untaken = 0
         self._asked: dict[int, Callable[[tuple[int, ...]], None]] = {}
         self._questions = 0
@@ -114,6 +116,7 @@ class Engine:
         self._act: dict[str, Callable[[wire.Message], None]] = {
             "expect": lambda m: service.expect(wire.unpack_expectation(m["expect"])),
             "settle": lambda m: service.settle(m["settle"]),
+            "hasten": lambda _: self._hasten(),
             "sync": lambda m: self.tell({"sync": m["sync"]}),
             "taken": self._on_taken,
             "answer": self._on_answer,
@@ -176,8 +179,9 @@ class Engine:
             self._flush()
         if not self._arrivals:
             return _HOLD_BACK if self._unsent else 1.0
-        left = self._since + _HOLD_BACK - time.monotonic()
-        if left <= 0:
+        now = time.monotonic()
+        left = self._since + _HOLD_BACK - now
+        if left <= 0 or now < self._hastens_until:
             self._tell_arrivals()
             self._flush()
         return max(0.001, left)
@@ -190,6 +194,10 @@ class Engine:
         with contextlib.suppress(OSError):  # the engine has gone
             if self._unsent:
                 self._channel.sendall(bytes(self._unsent))
+
+    def _hasten(self) -> None:
+        """Hold nothing back; what was answered just now is told by the loop in a moment."""
+        self._hastens_until = time.monotonic() + _HASTE
 
     def _tell_arrivals(self) -> None:
         if self._arrivals:

@@ -55,8 +55,7 @@ class ProcessReceiver:
         self._refused_before = 0
         self._changed = threading.Condition()
         self._sending = threading.Lock()
-        self._sync = 0
-        self._closing = self._closed = False
+        self._sync, self._closing, self._closed = 0, False, False
         self._broken: FatalError | None = None
         self._crashes: deque[float] = deque(maxlen=_MOST_CRASHES)
         self._spawned: Spawned | None = None
@@ -93,8 +92,7 @@ class ProcessReceiver:
         """
         with self._changed:
             self._expectations[expectation.request] = expectation
-            self._sync += 1
-            number = self._sync
+            number = self._sync = self._sync + 1
         self._send({"expect": wire.pack_expectation(expectation), "sync": number})
         with self._changed:
             self._changed.wait_for(lambda: self._synced >= number or self._broken, _LONGEST_SYNC)
@@ -110,6 +108,10 @@ class ProcessReceiver:
         with self._changed:
             self._expectations.pop(request, None)
         self._send({"settle": request})
+
+    def hasten(self) -> None:
+        """Announce at once what is kept: somebody waits for the last instances of a request."""
+        self._send({"hasten": True})
 
     def adopt(self, connection: int, adoption: Adoption) -> Session:
         """Have the least busy process serve an association of ours (port `Adopter`)."""
@@ -292,8 +294,7 @@ class ProcessReceiver:
             log.warning("spool.room", reason="enough again" if enough else "below the floor")
 
     def _on_log(self, _: Channel, line: list[Any]) -> None:
-        name, level, text = line
-        logging.getLogger(name).log(level, "%s", text)
+        logging.getLogger(line[0]).log(line[1], "%s", line[2])
 
     def _on_closed(self, channel: Channel, _: object) -> None:
         channel.closed = True

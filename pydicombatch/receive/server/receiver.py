@@ -70,6 +70,9 @@ class ThreadReceiver:
             service = self._service
             service.post(lambda: service.settle(request))
 
+    def hasten(self) -> None:
+        """Do nothing: all is announced at once."""
+
     def is_full(self) -> bool:
         """Tell whether instances are refused because the disk of the spool is too full."""
         return self.full
