@@ -116,7 +116,7 @@ class Site:
         """Have it do what there is to do; return the descriptors that are ready for others."""
         ready = self.rapid.wait(0.001, allowance, decisions)
         while not self.rapid.idle():
-            ready += self.rapid.wait(0.05, 0, decisions)
+            ready += self.rapid.wait(0.05, allowance, decisions)
         return ready
 
     def close(self) -> None:
