@@ -9,6 +9,7 @@ from errno import errorcode
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Protocol
 
+from pydicombatch.core import page_cache
 from pydicombatch.core.errors import FatalError
 from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Arrival, Known, Quarantined, Stored
@@ -17,7 +18,6 @@ from pydicombatch.process.decompress import KeptError, is_plain
 from pydicombatch.process.placing import UnusableError, values
 
 AT_ONCE = 1 << 20  # bytes of a file that are read in one piece
-_LARGE = 1 << 16  # bytes of a file whose pages are worth a call
 
 log = EventLog(__name__)
 
@@ -190,6 +190,7 @@ class LocalProcessor:
             if size is not None:
                 return self._again(arrival, final, digest, known, size)
         landing = visit.commit(final, target, arrival.identifiers.sop_instance_uid)
+        page_cache.forget(final, length)
         return Stored(
             arrival,
             landing.path,
@@ -222,25 +223,13 @@ def sha256(path: Path) -> str:
 
 
 def digested(path: Path) -> tuple[str, bytes, int]:
-    """Return the digest of a file, its beginning or all of it, and how many bytes it has.
-
-    The system need not keep a large one in memory after that, if it is durable: nobody reads it
-    soon, and a night of images must not drive out what else the machine works with.
-    """
+    """Return the digest of a file, its beginning or all of it, and how many bytes it has."""
     with path.open("rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
-        try:
-            data = file.read(size if size <= AT_ONCE else BEGINNING)
-            if len(data) == size <= AT_ONCE:
-                return hashlib.sha256(data).hexdigest(), data, size
-            _advise(file.fileno(), "POSIX_FADV_SEQUENTIAL")
-            file.seek(0)
-            return hashlib.file_digest(file, "sha256").hexdigest(), data, size
-        finally:
-            if size >= _LARGE:
-                _advise(file.fileno(), "POSIX_FADV_DONTNEED")
-
-
-def _advise(descriptor: int, advice: str) -> None:
-    if hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(descriptor, 0, 0, getattr(os, advice))
+        data = file.read(size if size <= AT_ONCE else BEGINNING)
+        if len(data) == size <= AT_ONCE:
+            return hashlib.sha256(data).hexdigest(), data, size
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        file.seek(0)
+        return hashlib.file_digest(file, "sha256").hexdigest(), data, size

@@ -12,6 +12,7 @@ import threading
 from contextlib import suppress
 from typing import Any
 
+from pydicombatch.core import page_cache
 from pydicombatch.core.errors import PydicombatchError
 from pydicombatch.core.threads import begin
 from pydicombatch.process.anonymize.anonymizer import Anonymizer, Status
@@ -78,7 +79,10 @@ def _described(job: Job, *, kept: str) -> Made:
         return Made(kept=kept)
     identifiers = identified(job.target)
     found = values(job.target, identifiers, job.paths)
-    return Made(identifiers, found, size, sha256(job.target), sha256(job.source), kept)
+    made = Made(identifiers, found, size, sha256(job.target), sha256(job.source), kept)
+    for one in (job.source, job.target):
+        page_cache.forget(one, size)
+    return made
 
 
 def serve(incoming: int, outgoing: int) -> None:

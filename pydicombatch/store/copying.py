@@ -6,6 +6,8 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from pydicombatch.core import page_cache
+
 # hard links: another file system, none at all, too many of one file, or forbidden
 NO_LINKS = frozenset(
     {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
@@ -21,6 +23,8 @@ def copy_durably(source: Path, target: Path) -> None:
         shutil.copyfileobj(original, file, 1 << 20)
         file.flush()
         os.fsync(file.fileno())
+        size = file.tell()
+    page_cache.forget(target, size)
 
 
 def take(directory: int, name: str) -> bool:

@@ -30,7 +30,7 @@ from pydicombatch.receive.upperlayer.command import Command, encode_response
 from tests.support import hand_made as raw
 from tests.support.receiving import receiver, until
 
-PATIENT = "SYN001"
+PATIENT, JPEG = "SYN001", "1.2.840.10008.1.2.4.70"
 TOGETHER = ContextVar("together", default=0)  # how many instances a thread syncs at a time
 
 
@@ -108,8 +108,12 @@ class Site:
             assert kind.identifiers == SERIES
             self.unsent.append(unsent)
 
+        def refused(kind: Kind, answer: bytes) -> None:
+            assert kind.identifiers == SERIES
+            self.refused.append(answer)
+
         command = Command(1, 7, True, raw.CT, raw.UID, None, None)
-        peer = Peer(number, 3, respond, served, received, self.refused.append, self.asked)
+        peer = Peer(number, 3, respond, served, received, refused, self.asked)
         self.rapid.enroll(peer, command, Kind(SERIES, raw.EXPLICIT, (4, 5)))
 
     def wait(self, allowance: int = 64, decisions: int = 0) -> list[int]:
@@ -460,6 +464,28 @@ def test_one_message_at_a_time_goes_both_ways_with_the_same_result(tmp_path: Pat
     requests = [one for one, _ in found[True][1]]
     assert requests == [(1,)] * 29 + [(1, 2)] * 28
     assert [status for status in found[True][0] if status] == [0x0124, 0x0124]
+
+
+def test_what_is_expected_is_on_the_context_of_what_came(tmp_path: Path) -> None:
+    """Not on that of what has come behind it, which another transfer syntax was accepted for."""
+    contexts = (
+        (1, raw.VERIFICATION, (raw.IMPLICIT,)),
+        (3, raw.CT, (raw.EXPLICIT,)),
+        (5, raw.CT, (JPEG,)),
+    )
+    pixels = b"\xe0\x7f\x10\0OB\0\0\xff\xff\xff\xff\xfe\xff\0\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0"
+    data = raw.data_set(uid(1), pixels=0)[:-12] + pixels
+    with receiver(tmp_path / "s", compiled=True) as heard, raw.Peer(heard.port) as peer:
+        peer.associate(raw.associate_rq(contexts=contexts))
+        stored = raw.p_data(raw.pdv(5, 3, raw.command(1, instance=uid(1))))
+        stored += raw.p_data(raw.pdv(5, 2, data))
+        echo = raw.p_data(raw.pdv(3, 3, raw.command(0x30, data=False, sop_class=raw.VERIFICATION)))
+        peer.send(stored + echo)
+        assert (peer.status(), peer.status()) == (0, 0)
+        peer.send(message(2))
+        assert peer.status() == 0
+        found = [one.transfer_syntax_uid for one in heard.wait(2)]
+        assert found == [JPEG, raw.EXPLICIT]
 
 
 def count(message_id: int = 9, status: int = 0xFF00, context: int = 1, **more: int) -> bytes:

@@ -5,22 +5,25 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from pydicombatch.backends.dimse.command import Tag
 from pydicombatch.core.attribution import Expectation
 from pydicombatch.receive.process.parent import ProcessReceiver
 from pydicombatch.receive.server.settings import Durability, Limits
 from tests.support import hand_made as raw
 from tests.support import shim
+from tests.support.adopting import Lent, get_response, lent
 from tests.support.receiving import Heard, receiver, until
 
 PATIENT = "SYN001"
 WAYS = [True, False]
 EACH = pytest.mark.parametrize("compiled", WAYS, ids=["compiled", "interpreted"])
+PENDING = get_response(0xFF00, None, {Tag.REMAINING: 1})
 LONG_ENOUGH = 0.5  # seconds in which what could be answered would be
 
 
@@ -28,9 +31,12 @@ def uid(number: int) -> str:
     return f"{raw.UID}.{number}"
 
 
+def data(number: int) -> bytes:
+    return raw.data_set(uid(number), patient=PATIENT, pixels=300)
+
+
 def message(number: int) -> bytes:
-    data = raw.data_set(uid(number), patient=PATIENT, pixels=300)
-    return raw.store(data, instance=uid(number), message_id=number)
+    return raw.store(data(number), instance=uid(number), message_id=number)
 
 
 @dataclass(frozen=True)
@@ -152,6 +158,9 @@ def test_what_a_peer_sent_that_has_gone_is_kept_and_told(
             assert is_silent(peer)
             reset = struct.pack("ii", 1, 0)
             peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+        spent = processor_time(one.heard)
+        time.sleep(LONG_ENOUGH)
+        assert processor_time(one.heard) - spent < LONG_ENOUGH / 4
         with raw.Peer(one.heard.port) as other:  # it may have the descriptor of the first one
             other.associate()
             assert other.echo() == 0
@@ -227,3 +236,63 @@ def test_what_is_complete_is_kept_told_and_answered_before_it_ends(
         assert peer.status() == 0
         assert one.heard.arrivals[-1].identifiers.sop_instance_uid == uid(4)
         until(lambda: not list(one.heard.spool.glob("*.part")))
+
+
+def lent_and_like_the_last(one: Site) -> AbstractContextManager[Lent]:
+    """Lend an association on which some have come: the others are expected to be like them."""
+
+    @contextmanager
+    def lending() -> Iterator[Lent]:
+        with lent(one.heard) as peer:
+            for number in range(1, 4):
+                assert peer.store(data(number), uid(number), number) == 0
+                peer.send(PENDING)
+            one.heard.wait(3)
+            one.stall.touch()
+            peer.send(message(4))
+            time.sleep(LONG_ENOUGH)
+            yield peer
+
+    return lending()
+
+
+@EACH
+def test_an_association_of_ours_that_is_dropped_costs_nothing_that_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiled: bool
+) -> None:
+    with site(tmp_path, monkeypatch, compiled=compiled) as one:
+        with lent_and_like_the_last(one) as peer:
+            peer.adopted.end()
+            time.sleep(LONG_ENOUGH)
+        one.stall.unlink()
+        arrivals = one.heard.wait(4)
+        assert arrivals[-1].identifiers.sop_instance_uid == uid(4)
+        with one.peer(0) as other:
+            assert other.echo() == 0
+        assert isinstance(one.heard.receiver, ProcessReceiver)
+        assert one.heard.receiver.restarts == 0
+
+
+@EACH
+def test_what_we_send_meanwhile_is_not_cut_by_an_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiled: bool
+) -> None:
+    """An archive that reads nothing: our C-CANCEL would not be so long."""
+    ours = raw.p_data(raw.pdv(1, 0, bytes(range(256)) * 400)) * 60
+    with site(tmp_path, monkeypatch, compiled=compiled) as one, lent_and_like_the_last(one) as peer:
+        peer.adopted.send(ours)
+        time.sleep(LONG_ENOUGH)
+        spent = processor_time(one.heard)
+        time.sleep(LONG_ENOUGH)
+        assert processor_time(one.heard) - spent < LONG_ENOUGH / 4
+        one.stall.unlink()
+        time.sleep(LONG_ENOUGH)
+        peer.archive.settimeout(10)
+        heard = b""
+        while len(heard) < len(ours):
+            heard += peer.archive.recv(1 << 20)
+        assert heard.startswith(ours)
+        answer = heard[len(ours) :] or peer.archive.recv(4096)
+        assert raw.status_of(answer[6:]) == 0
+        assert one.heard.wait(4)[-1].identifiers.sop_instance_uid == uid(4)
+        assert peer.store(data(5), uid(5), 5) == 0

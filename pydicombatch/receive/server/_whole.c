@@ -95,6 +95,7 @@ struct Work;
 typedef struct {
     struct Work *work; /* of its last instance, while it is being sealed */
     int leaves;        /* once that is answered */
+    int muted;         /* others answer */
     int parked;        /* it said something meanwhile */
     Message like;
     char kinds[256];
@@ -277,7 +278,8 @@ static size_t counts_before(const Session *like, Span all, size_t *begun) {
 /* Answer that an instance is kept. */
 static void respond(Server *one, int peer, Kept *kept) {
     Session *session = session_of(one, peer);
-    Py_ssize_t sent = answer(peer, (Span){session->response, session->response_size});
+    Span response = {session->response, session->response_size};
+    Py_ssize_t sent = session->muted ? 0 : answer(peer, response);
 
     kept->unsent = sent < 0 ? 0 : session->response_size - (size_t)sent;
     memcpy(kept->rest, session->response + session->response_size - kept->unsent, kept->unsent);
@@ -376,13 +378,15 @@ static int take_behind_counts(Server *one, int peer, Span came, size_t longest, 
 /* Hear nothing of a peer until what it sent is sealed: it should wait for the answer. */
 static void park(const Server *one, int peer, Session *session) {
     struct epoll_event event = {.events = EPOLLONESHOT, .data.fd = peer};
+    if (session->parked)
+        return; /* it has hung up: that is told whatever is asked for, and once is enough */
     session->parked = 1;
     (void)epoll_ctl(one->epoll, EPOLL_CTL_MOD, peer, &event);
 }
 
 static void unpark(const Server *one, int peer, Session *session) {
     struct epoll_event event = {.events = EPOLLIN, .data.fd = peer};
-    if (session->parked)
+    if (session->parked && !session->muted)
         (void)epoll_ctl(one->epoll, EPOLL_CTL_MOD, peer, &event);
     session->parked = 0;
 }
@@ -508,11 +512,12 @@ static PyObject *server(PyObject *module, PyObject *arguments) {
 }
 
 static PyObject *dismiss(PyObject *module, PyObject *arguments) {
+    enum { LEAVES, GONE, MUTED };
     PyObject *capsule;
-    int peer, gone;
+    int peer, how;
 
     (void)module;
-    if (!PyArg_ParseTuple(arguments, "Oip", &capsule, &peer, &gone))
+    if (!PyArg_ParseTuple(arguments, "Oii", &capsule, &peer, &how))
         return NULL;
     Server *one = PyCapsule_GetPointer(capsule, NULL);
     if (!one)
@@ -521,7 +526,8 @@ static PyObject *dismiss(PyObject *module, PyObject *arguments) {
     if (session && session->work) {
         Work *work = session->work;
         session->leaves = 1;
-        if (gone)
+        session->muted |= how == MUTED;
+        if (how == GONE)
             dismiss_one(one, peer);
         return PyLong_FromLong(work->kept.peer);
     }
@@ -699,7 +705,10 @@ static PyObject *serve(PyObject *module, PyObject *arguments) {
                 continue;
             }
             if (session && session->work) {
-                park(one, peer, session);
+                if (session->muted)
+                    others[ready++] = peer; /* there is room for what others send */
+                else
+                    park(one, peer, session);
                 continue;
             }
             if (session && (events[i].events != EPOLLIN || limit <= 0)) {
@@ -791,9 +800,10 @@ static PyMethodDef methods[] = {
      "meta, place, response, place of the message id, of the UID, originator, its message id, six "
      "identifiers) -> whether messages with these values are taken from now on"},
     {"dismiss", dismiss, METH_VARARGS,
-     "dismiss(server, peer, gone) -> what it has sent already; the rest is left to the interpreter. "
+     "dismiss(server, peer, how) -> what it has sent already; the rest is left to the interpreter. "
      "While its last instance is being sealed, a number: that of the peer, which leaves when it is "
-     "answered, or of a peer that has gone, by which the instance is told then"},
+     "answered (0) or, in place of being answered (2), told with all of the answer; or of a peer that "
+     "has gone (1), by which the instance is told then"},
     {"sealing", sealing, METH_VARARGS,
      "sealing(server, peer or none) -> whether an instance of it, or any, is being sealed"},
     {"finish", finish, METH_VARARGS,

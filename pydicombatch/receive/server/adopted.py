@@ -153,9 +153,9 @@ class AdoptedConnection(Connection):
         stored.extend(uid for _, uid, _ in kept)
         super()._served(kind, kept, unsent)
 
-    def _not_kept(self, answer: bytes) -> None:
+    def _not_kept(self, kind: Kind, answer: bytes) -> None:
         self._refused += 1
-        super()._not_kept(answer)
+        super()._not_kept(kind, answer)
 
     def _answer(self, status: int, comment: str) -> None:
         command = self.association.unanswered

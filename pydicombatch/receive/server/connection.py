@@ -65,7 +65,8 @@ class Connection:
         self._tail = b""  # what a peer sent that did not wait for our answer
         self._times = Times(len(host.buffer))
         self._closed = False
-        self._last: Incoming | None = None  # what it sent last, until more of that kind is expected
+        # what it sent last, and on which context, until more of that kind is expected
+        self._last: tuple[Incoming, int] | None = None
         self._asked = (-1, -1)  # no C-GET of ours
         self._quick = _QUICKACK is not None and sock.family != socket.AF_UNIX
         self._ready: Callable[[], None] = (
@@ -163,14 +164,12 @@ class Connection:
         """Note that messages went the shortest way, and were answered."""
         self._times.note(self.association, 1, 1)
         if unsent:
-            self._unsent, self._times.unsent_since = unsent, time.monotonic()
+            self._unsent, self._times.unsent_since = self._unsent + unsent, time.monotonic()
             self._run(self._flush)
 
-    def _not_kept(self, answer: bytes) -> None:
+    def _not_kept(self, kind: Kind, answer: bytes) -> None:
         """Answer for a message that went the shortest way, and could not be kept."""
-        self._times.note(self.association, 1, 1)
-        self._unsent = answer
-        self._run(self._flush)
+        self._served(kind, (), answer)
 
     def _received(self, size: int) -> None:
         """Go on with what came and could not go the shortest way; it lies in the buffer."""
@@ -185,7 +184,7 @@ class Connection:
         if last and one.between_messages and not self._unsent and not self._closed:
             self._last = None
             about = one.respond, self._served, self._received, self._not_kept, self._asked
-            self._intake.offer(last, Peer(self.socket.fileno(), one.context, *about))
+            self._intake.offer(last[0], Peer(self.socket.fileno(), last[1], *about))
 
     def _feed(self, data: memoryview) -> None:
         """Act on bytes of the peer; all of them, unless a data set waits for its answer."""
@@ -197,7 +196,7 @@ class Connection:
             if self._delivery.take(happened) > self.limits.largest_object:
                 self._too_large()
             if (complete := self._delivery.finished()) is not None:
-                self._last = complete
+                self._last = complete, self.association.context
                 self._intake.finish(complete, self._answer)
             data = data[consumed:]
             if self._pauses(data):

@@ -93,6 +93,8 @@ class Loop:
         watched = self._watched.get(connection)
         if watched is None or watched == wanted:
             return
+        if write and self._rapid is not None:
+            self._rapid.withdraw(connection.socket.fileno())
         if not wanted:
             self._selector.unregister(connection.socket)
         elif not watched:
@@ -219,12 +221,17 @@ class Loop:
         """Whether what it sent last is being made durable, by others than itself."""
         return self._rapid is not None and self._rapid.keeps(connection.socket.fileno())
 
+    def _abort_all(self) -> None:
+        for connection in list(self._watched):
+            if not self.is_keeping(connection):
+                connection.abort()
+
     def _end(self, intake: Intake) -> None:
+        self._abort_all()
         if self._rapid is not None:
             self._rapid.close()
             self._rapid = None
-        for connection in list(self._watched):
-            connection.abort()
+            self._abort_all()
         intake.close()
         while self._posted:
             self._posted.popleft()()

@@ -33,7 +33,7 @@ EXPLICIT, IMPLICIT = 1, 2  # how data sets are encoded, as in _whole.c
 _LONG_WAY = frozenset({header.DEFLATED, header.BIG_ENDIAN})
 _NO_NUMBER = -1
 _NOTHING_ASKED = (_NO_NUMBER, _NO_NUMBER)
-_GONE = True
+_LEAVES, _GONE, _MUTED = range(3)  # as in _whole.c
 _HOLD_BACK = 5  # milliseconds that what is kept may wait to be announced
 
 log = EventLog(__name__)
@@ -50,7 +50,7 @@ class Peer(NamedTuple):
     # some were answered; with what of an answer was not sent
     served: Callable[[Kind, Sequence[Kept], bytes], None]
     received: Callable[[int], None]  # so many bytes came, into the buffer; 0: none will
-    refused: Callable[[bytes], None]  # one could not be kept; with the answer
+    refused: Callable[[Kind, bytes], None]  # one could not be kept; with the answer
     asked: tuple[int, int] = _NOTHING_ASKED  # context and message id of a C-GET of ours
 
 
@@ -171,6 +171,14 @@ class Rapid:
             if isinstance(left, int):
                 self._members[left] = member
 
+    def withdraw(self, peer: int) -> None:
+        """Leave a peer to the others, the answer for what is being made durable, too.
+
+        They have begun to send something else, and could not send all of it.
+        """
+        if self.keeps(peer):
+            self._code.dismiss(self._server, peer, _MUTED)
+
     def keeps(self, peer: int) -> bool:
         """Whether an instance of this peer is being made durable: it waits for our answer."""
         return bool(self._code.sealing(self._server, peer))
@@ -204,11 +212,11 @@ class Rapid:
         )
         kept, unsent, failed, ready, peer, size, *self._directory.counters = served
         self._tell(kept, unsent, failed)
-        gone = self._members.pop(peer, None)
-        if gone is not None:
+        if peer >= 0 and (gone := self._members.pop(peer, None)) is not None:
             gone.peer.received(max(0, size))
         for other in ready:
-            self._members.pop(other, None)
+            if not self.keeps(other):
+                self._members.pop(other, None)
         return list(ready)
 
     def _tell(
@@ -233,14 +241,14 @@ class Rapid:
             command = member.command._replace(message_id=message_id, sop_instance_uid=uid)
             if one >= 0:
                 peer = member.peer
-                peer.refused(peer.respond(peer.context, command, NO_ROOM.status))
+                peer.refused(member.kind, peer.respond(peer.context, command, NO_ROOM.status))
 
     def _dismiss_all(self) -> None:
         """Have every association looked at again; what it has sent already is not lost."""
         for peer, member in list(self._members.items()):
             if peer < 0:  # it has gone already
                 continue
-            held = self._code.dismiss(self._server, peer, not _GONE)
+            held = self._code.dismiss(self._server, peer, _LEAVES)
             if isinstance(held, int):
                 continue  # it leaves when its last instance is kept
             del self._members[peer]
