@@ -9,7 +9,6 @@ from errno import errorcode
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Protocol
 
-from pydicombatch.core import page_cache
 from pydicombatch.core.errors import FatalError
 from pydicombatch.core.log import EventLog
 from pydicombatch.core.model import Arrival, Known, Quarantined, Stored
@@ -190,7 +189,6 @@ class LocalProcessor:
             if size is not None:
                 return self._again(arrival, final, digest, known, size)
         landing = visit.commit(final, target, arrival.identifiers.sop_instance_uid)
-        page_cache.forget(final, length)
         return Stored(
             arrival,
             landing.path,

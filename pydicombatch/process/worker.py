@@ -12,7 +12,6 @@ import threading
 from contextlib import suppress
 from typing import Any
 
-from pydicombatch.core import page_cache
 from pydicombatch.core.errors import PydicombatchError
 from pydicombatch.core.threads import begin
 from pydicombatch.process.anonymize.anonymizer import Anonymizer, Status
@@ -79,10 +78,7 @@ def _described(job: Job, *, kept: str) -> Made:
         return Made(kept=kept)
     identifiers = identified(job.target)
     found = values(job.target, identifiers, job.paths)
-    made = Made(identifiers, found, size, sha256(job.target), sha256(job.source), kept)
-    for one in (job.source, job.target):
-        page_cache.forget(one, size)
-    return made
+    return Made(identifiers, found, size, sha256(job.target), sha256(job.source), kept)
 
 
 def serve(incoming: int, outgoing: int) -> None:

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from pydicombatch.core import page_cache
 from pydicombatch.core.element_walk import UnreadableError
 from pydicombatch.core.errors import FatalError
 from pydicombatch.core.header import of_file
@@ -152,6 +153,7 @@ class Store:
                 if exc.errno not in NO_LINKS:
                     raise
             else:
+                page_cache.forget(source)  # it is the final file, too
                 return "new"
         return self._place_copy(source, directory, name, uid)
 

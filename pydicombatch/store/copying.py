@@ -23,8 +23,7 @@ def copy_durably(source: Path, target: Path) -> None:
         shutil.copyfileobj(original, file, 1 << 20)
         file.flush()
         os.fsync(file.fileno())
-        size = file.tell()
-    page_cache.forget(target, size)
+    page_cache.forget(target)
 
 
 def take(directory: int, name: str) -> bool:

@@ -16,13 +16,13 @@ def test_only_large_files_are_worth_it(
     monkeypatch.setattr(os, "posix_fadvise", lambda _, *advice: told.append(advice))
     path = tmp_path / "1.dcm"
     path.write_bytes(bytes(size))
-    forget(path, size)
+    forget(path)
     assert told == [(0, 0, os.POSIX_FADV_DONTNEED)] * times
     assert path.read_bytes() == bytes(size)
 
 
 def test_errors_are_nobodys_business(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    forget(tmp_path / "gone.dcm", LARGE)
+    forget(tmp_path / "gone.dcm")
 
     def fail(*_: int) -> None:
         raise OSError
@@ -30,6 +30,6 @@ def test_errors_are_nobodys_business(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(os, "posix_fadvise", fail)
     path = tmp_path / "1.dcm"
     path.write_bytes(bytes(LARGE))
-    forget(path, LARGE)
+    forget(path)
     monkeypatch.delattr(os, "posix_fadvise")  # another system
-    forget(path, LARGE)
+    forget(path)

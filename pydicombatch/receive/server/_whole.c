@@ -77,7 +77,6 @@ static PyObject *parse(PyObject *module, PyObject *arguments) {
     return result;
 }
 
-
 /* How many bytes were sent; -1 when nobody can be told any more. */
 static Py_ssize_t answer(int peer, Span response) {
     for (;;) {
