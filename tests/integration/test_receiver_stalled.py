@@ -5,7 +5,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,11 +83,12 @@ def is_silent(peer: raw.Peer) -> bool:
     """Whether nothing comes of a peer for a while."""
     peer.socket.settimeout(LONG_ENOUGH)
     try:
-        return peer.socket.recv(1, socket.MSG_PEEK) is None
+        peer.socket.recv(1, socket.MSG_PEEK)
     except TimeoutError:
         return True
     finally:
         peer.socket.settimeout(20)
+    return False
 
 
 def processor_time(heard: Heard) -> float:
@@ -97,14 +98,26 @@ def processor_time(heard: Heard) -> float:
     return sum(int(one[13]) + int(one[14]) for one in fields) / os.sysconf("SC_CLK_TCK")
 
 
+@contextmanager
+def stalled(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *, compiled: bool, limits: Limits | None = None
+) -> Iterator[tuple[Site, raw.Peer]]:
+    """A receiver whose disk stalls, and a peer that waits for the answer to its fourth instance."""
+    with (
+        site(folder, monkeypatch, compiled=compiled, limits=limits) as one,
+        one.peer() as peer,
+    ):
+        one.stall.touch()
+        peer.send(message(4))
+        assert is_silent(peer)
+        yield one, peer
+
+
 @EACH
 def test_others_are_answered_and_received_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiled: bool
 ) -> None:
-    with site(tmp_path, monkeypatch, compiled=compiled) as one, one.peer() as peer:
-        one.stall.touch()
-        peer.send(message(4))
-        assert is_silent(peer)
+    with stalled(tmp_path, monkeypatch, compiled=compiled) as (one, peer):
         with raw.Peer(one.heard.port) as other:
             begun = time.monotonic()
             other.associate()
@@ -131,10 +144,7 @@ def test_others_are_answered_and_received_meanwhile(
 def test_a_peer_that_does_not_wait_for_its_answer_gets_all_of_them_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiled: bool
 ) -> None:
-    with site(tmp_path, monkeypatch, compiled=compiled) as one, one.peer() as peer:
-        one.stall.touch()
-        peer.send(message(4))
-        time.sleep(0.1)
+    with stalled(tmp_path, monkeypatch, compiled=compiled) as (one, peer):
         spent = processor_time(one.heard)
         peer.send(message(5) + raw.echo_rq() + message(6)[:100])
         assert is_silent(peer)
@@ -174,10 +184,7 @@ def test_what_a_peer_sent_that_has_gone_is_kept_and_told(
 def test_what_is_decided_meanwhile_is_true_of_what_comes_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiled: bool
 ) -> None:
-    with site(tmp_path, monkeypatch, compiled=compiled) as one, one.peer() as peer:
-        one.stall.touch()
-        peer.send(message(4))
-        assert is_silent(peer)
+    with stalled(tmp_path, monkeypatch, compiled=compiled) as (one, peer):
         begun = time.monotonic()
         one.heard.receiver.expect(Expectation(2, 2, (("PatientID", frozenset({PATIENT})),)))
         assert time.monotonic() - begun < 1
@@ -193,9 +200,7 @@ def test_no_deadline_ends_an_association_that_waits_for_us(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiled: bool
 ) -> None:
     limits = Limits(idle_seconds=1, message_seconds=1, unit_seconds=1)
-    with site(tmp_path, monkeypatch, compiled=compiled, limits=limits) as one, one.peer() as peer:
-        one.stall.touch()
-        peer.send(message(4))
+    with stalled(tmp_path, monkeypatch, compiled=compiled, limits=limits) as (one, peer):
         time.sleep(2.5)
         one.stall.unlink()
         assert peer.status() == 0
@@ -226,10 +231,7 @@ def test_what_cannot_be_synced_is_refused_and_the_association_goes_on(
 def test_what_is_complete_is_kept_told_and_answered_before_it_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiled: bool
 ) -> None:
-    with site(tmp_path, monkeypatch, compiled=compiled) as one, one.peer() as peer:
-        one.stall.touch()
-        peer.send(message(4))
-        assert is_silent(peer)
+    with stalled(tmp_path, monkeypatch, compiled=compiled) as (one, peer):
         one.heard.receiver.settle(1)
         one.stall.unlink()
         one.heard.receiver.close()
@@ -238,22 +240,18 @@ def test_what_is_complete_is_kept_told_and_answered_before_it_ends(
         until(lambda: not list(one.heard.spool.glob("*.part")))
 
 
-def lent_and_like_the_last(one: Site) -> AbstractContextManager[Lent]:
-    """Lend an association on which some have come: the others are expected to be like them."""
-
-    @contextmanager
-    def lending() -> Iterator[Lent]:
-        with lent(one.heard) as peer:
-            for number in range(1, 4):
-                assert peer.store(data(number), uid(number), number) == 0
-                peer.send(PENDING)
-            one.heard.wait(3)
-            one.stall.touch()
-            peer.send(message(4))
-            time.sleep(LONG_ENOUGH)
-            yield peer
-
-    return lending()
+@contextmanager
+def lent_and_stalled(one: Site) -> Iterator[Lent]:
+    """Lend an association on which some have come, and one comes while the disk stalls."""
+    with lent(one.heard) as peer:
+        for number in range(1, 4):
+            assert peer.store(data(number), uid(number), number) == 0
+            peer.send(PENDING)
+        one.heard.wait(3)
+        one.stall.touch()
+        peer.send(message(4))
+        time.sleep(LONG_ENOUGH)
+        yield peer
 
 
 @EACH
@@ -261,7 +259,7 @@ def test_an_association_of_ours_that_is_dropped_costs_nothing_that_came(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiled: bool
 ) -> None:
     with site(tmp_path, monkeypatch, compiled=compiled) as one:
-        with lent_and_like_the_last(one) as peer:
+        with lent_and_stalled(one) as peer:
             peer.adopted.end()
             time.sleep(LONG_ENOUGH)
         one.stall.unlink()
@@ -279,7 +277,7 @@ def test_what_we_send_meanwhile_is_not_cut_by_an_answer(
 ) -> None:
     """An archive that reads nothing: our C-CANCEL would not be so long."""
     ours = raw.p_data(raw.pdv(1, 0, bytes(range(256)) * 400)) * 60
-    with site(tmp_path, monkeypatch, compiled=compiled) as one, lent_and_like_the_last(one) as peer:
+    with site(tmp_path, monkeypatch, compiled=compiled) as one, lent_and_stalled(one) as peer:
         peer.adopted.send(ours)
         time.sleep(LONG_ENOUGH)
         spent = processor_time(one.heard)
